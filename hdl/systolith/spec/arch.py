@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The architecture description: one frozen object from which every width of the engine derives.
+
+An :class:`Arch` is a handful of numbers in a JSON file. The generator, the compiler, the ISA model and
+the host link all read the same object; its :attr:`Arch.hash` travels in every program and is read back
+from the hardware, so that a program never runs on an engine it was not compiled for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PRESETS", "Arch", "ArchError", "clog2", "load_arch"]
+
+
+class ArchError(ValueError):
+    """An architecture description is malformed; the message names the parameter and the accepted values."""
+
+
+def clog2(count: int) -> int:
+    """Bits needed to number ``count`` things (0 for one thing)."""
+    return (count - 1).bit_length()
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arch:
+    """A weight-stationary systolic engine: R x C multipliers, its memories and its data widths.
+
+    Units: *element* is one activation of ``act_bits``; a *line* of the activation memory holds
+    ``max(rows, cols)`` elements; a line of the weight memory holds ``weight_rows * cols`` weights; a line of
+    the parameter memory holds the requantisation parameters of ``lanes`` output channels.
+    """
+
+    name: str
+    """Free text; not part of the hash."""
+    rows: int
+    """R: length of the reduction done in one pass. Power of two, 2..256."""
+    cols: int
+    """C: output channels computed side by side. Power of two, 2..256."""
+    act_bits: int = 8
+    """Bits of a (signed) activation, 4..16."""
+    weight_bits: int = 8
+    """Bits of a (signed) weight, 2..16."""
+    acc_bits: int = 32
+    """Bits of an accumulator, 16..64."""
+    psum_spacing: int = 4
+    """Rows summed combinationally between two partial-sum registers. Power of two dividing ``rows``."""
+    weight_rows: int = 1
+    """WL: weight rows loaded per cycle. Power of two, at most ``psum_spacing``."""
+    lane_cycles: int = 1
+    """q: cycles a requantiser lane group needs for one C-vector; there are C / q lanes."""
+    act_lines: int = 4096
+    """Depth of the activation memory in lines. A multiple of ``act_segments``."""
+    act_granule: int = 1
+    """G: elements per memory bank; reads must start at a multiple of it. Power of two, at most a line."""
+    act_segments: int = 1
+    """Independently addressed parts of the activation memory (power of two); each serves one read a cycle."""
+    act_single_port: bool = False
+    """True where a segment serves one read *or* one write a cycle (iCE40 SPRAM); a write then wins."""
+    weight_lines: int = 4096
+    """Depth of the weight memory in lines."""
+    acc_depth: int = 512
+    """Output pixels of one tile: depth of the accumulator memory."""
+    param_lines: int = 64
+    """Depth of the parameter memory in lines."""
+    program_words: int = 1024
+    """Depth of the program memory in 32-bit words."""
+    dim_bits: int = 12
+    """Bits of a hardware loop count."""
+    counter_bits: int = 32
+    """Bits of a performance counter, 16..32."""
+    residual: bool = True
+    """The lanes can add a second tensor (fused residual add)."""
+    pool: bool = True
+    """The engine has the vector unit: max and average pooling, stand-alone add, requantisation."""
+
+    def __post_init__(self) -> None:
+        """Check every parameter; raises :class:`ArchError`."""
+        self._check_types()
+        self._check_powers_of_two()
+        self._check_ranges()
+        self._check_relations()
+
+    # ------------------------------------------------------------------ checks
+
+    def _fail(self, what: str, expected: str, got: object) -> ArchError:
+        return ArchError(f"arch {self.name!r}: {what} must be {expected}, got {got!r}")
+
+    def _check_types(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if type(value).__name__ != field.type:
+                raise self._fail(field.name, f"of type {field.type}", value)
+
+    def _check_powers_of_two(self) -> None:
+        names = ("rows", "cols", "psum_spacing", "weight_rows", "lane_cycles", "act_granule", "act_segments")
+        for name in names:
+            if not _is_power_of_two(getattr(self, name)):
+                raise self._fail(name, "a power of two", getattr(self, name))
+
+    def _check_ranges(self) -> None:
+        ranges = {
+            "rows": (2, 256),
+            "cols": (2, 256),
+            "act_bits": (4, 16),
+            "weight_bits": (2, 16),
+            "acc_bits": (16, 64),
+            "dim_bits": (4, 16),
+            "counter_bits": (16, 32),
+            "acc_depth": (4, 1 << 16),
+            "param_lines": (2, 1 << 16),
+            "program_words": (64, 1 << 20),
+            "weight_lines": (4, 1 << 24),
+            "act_lines": (4, 1 << 24),
+            "act_segments": (1, 2),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise self._fail(name, f"in {low}..{high}", getattr(self, name))
+
+    def _check_relations(self) -> None:
+        if self.rows % self.psum_spacing:
+            raise self._fail("psum_spacing", f"a divisor of rows ({self.rows})", self.psum_spacing)
+        if self.weight_rows > self.psum_spacing:
+            raise self._fail("weight_rows", f"at most psum_spacing ({self.psum_spacing})", self.weight_rows)
+        if self.cols % self.lane_cycles:
+            raise self._fail("lane_cycles", f"a divisor of cols ({self.cols})", self.lane_cycles)
+        if self.act_granule > self.line:
+            raise self._fail("act_granule", f"at most a line ({self.line})", self.act_granule)
+        if self.act_lines % self.act_segments:
+            raise self._fail("act_lines", f"a multiple of act_segments ({self.act_segments})", self.act_lines)
+        if self.acc_bits < self.psum_bits:
+            raise self._fail("acc_bits", f"at least the array's {self.psum_bits} bits", self.acc_bits)
+
+    # ------------------------------------------------------------------ derived sizes
+
+    @property
+    def lanes(self) -> int:
+        """Requantiser lanes: output elements produced a cycle."""
+        return self.cols // self.lane_cycles
+
+    @property
+    def line(self) -> int:
+        """L: elements in a line of the activation memory."""
+        return max(self.rows, self.cols)
+
+    @property
+    def window(self) -> int:
+        """Elements the fetch stage delivers a cycle: R for the array, at least ``lanes`` for the vector unit."""
+        return max(self.rows, self.lanes)
+
+    @property
+    def banks(self) -> int:
+        """Banks of the activation memory, each ``act_granule`` elements wide."""
+        return self.line // self.act_granule
+
+    @property
+    def act_depth(self) -> int:
+        """Elements in the activation memory."""
+        return self.act_lines * self.line
+
+    @property
+    def act_addr_bits(self) -> int:
+        """Bits of an element address."""
+        return clog2(self.act_lines) + clog2(self.line)
+
+    @property
+    def coord_bits(self) -> int:
+        """Bits of a signed row or column coordinate (in elements)."""
+        return self.act_addr_bits + 1
+
+    @property
+    def product_bits(self) -> int:
+        """Bits of one product."""
+        return self.act_bits + self.weight_bits
+
+    @property
+    def psum_bits(self) -> int:
+        """Bits of a partial sum inside the array: no sum of R products can overflow it."""
+        return self.product_bits + clog2(self.rows)
+
+    @property
+    def pass_lines(self) -> int:
+        """Weight lines (= load cycles) of one pass."""
+        return self.rows // self.weight_rows
+
+    @property
+    def weight_line_bits(self) -> int:
+        """Bits of a line of the weight memory."""
+        return self.weight_rows * self.cols * self.weight_bits
+
+    @property
+    def act_line_bits(self) -> int:
+        """Bits of a line of the activation memory."""
+        return self.line * self.act_bits
+
+    # ------------------------------------------------------------------ JSON and identity
+
+    def to_json(self) -> dict[str, Any]:
+        """The description as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Arch:
+        """Build from a JSON object; raises :class:`ArchError` for unknown or missing parameters."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise ArchError(f"arch: unknown parameter {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        missing = sorted({"name", "rows", "cols"} - set(data))
+        if missing:
+            raise ArchError(f"arch: parameter {missing[0]!r} is missing")
+        return cls(**data)
+
+    @property
+    def hash(self) -> int:
+        """32-bit identity of the hardware: everything but the name."""
+        body = {key: value for key, value in self.to_json().items() if key != "name"}
+        text = json.dumps(body, sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
+
+    def with_(self, **changes: Any) -> Arch:
+        """A copy with some parameters changed (checked again)."""
+        return replace(self, **changes)
+
+
+def _presets() -> dict[str, Arch]:
+    return {
+        "tiny": Arch(
+            name="tiny",
+            rows=2,
+            cols=2,
+            psum_spacing=2,
+            lane_cycles=2,
+            act_lines=4096,
+            weight_lines=8192,
+            acc_depth=64,
+            param_lines=256,
+            program_words=1024,
+        ),
+        "4x4": Arch(
+            name="4x4",
+            rows=4,
+            cols=4,
+            psum_spacing=4,
+            lane_cycles=4,
+            act_lines=16384,
+            weight_lines=32768,
+            acc_depth=256,
+            param_lines=1024,
+            act_segments=2,
+        ),
+        "8x8": Arch(
+            name="8x8",
+            rows=8,
+            cols=8,
+            psum_spacing=4,
+            weight_rows=2,
+            act_lines=16384,
+            weight_lines=32768,
+            acc_depth=512,
+            param_lines=512,
+            act_segments=2,
+        ),
+        "16x16": Arch(
+            name="16x16",
+            rows=16,
+            cols=16,
+            psum_spacing=4,
+            weight_rows=2,
+            act_lines=8192,
+            weight_lines=16384,
+            acc_depth=512,
+            param_lines=256,
+            act_segments=2,
+        ),
+        "32x32": Arch(
+            name="32x32",
+            rows=32,
+            cols=32,
+            psum_spacing=1,
+            act_lines=8192,
+            weight_lines=16384,
+            acc_depth=512,
+            param_lines=128,
+            act_segments=2,
+        ),
+    }
+
+
+PRESETS: dict[str, Arch] = _presets()
+"""The architectures known by name; ``systolith archs`` lists them."""
+
+
+def load_arch(name_or_file: str) -> Arch:
+    """Find a preset by name or read a JSON file; raises :class:`ArchError` naming what is wrong."""
+    if name_or_file in PRESETS:
+        return PRESETS[name_or_file]
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise ArchError(f"arch {name_or_file!r} is neither a file nor a preset; presets: {', '.join(PRESETS)}")
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArchError(f"arch file {path}: not JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise ArchError(f"arch file {path}: expected a JSON object, got {type(data).__name__}")
+    return Arch.from_json(data)
