@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiler's graph: one set of frozen classes for the float and the integer level.
+
+Tensors are named; activations have the shapes of the ONNX network (NCHW, or NC for vectors). A graph is never changed:
+a pass returns a new one. What is legal at which level is checked by :mod:`systolith.compiler.verify`.
+
+**Float level.** Operators and attributes as in ONNX after import: ``Conv``, ``Gemm``, ``Relu``, ``Add``, ... Constant
+operands (weights, bias) are inputs that name an entry of :attr:`Graph.constants`.
+
+**Integer level.** Every activation tensor carries :class:`QParams`; integers are signed, of ``bits`` bits (uint8
+networks are shifted by -128 at import, noted in ``QParams.unsigned``). A tensor of shape (N, C) counts as (N, C, 1, 1).
+*Relative* means relative to the zero point. Bounds ``lo``/``hi`` are relative to the zero point of the value they
+bound. Real factors are Python floats / float64; every back end turns them into integers with
+:mod:`systolith.spec.fixed`. ``zero_t`` below is the zero point of tensor ``t``.
+
+``QConv``, inputs ``(x,)`` or ``(x, residual)``
+    Constants named by attributes: ``weight`` (int64, O x I/group x kh x kw, symmetric), ``bias`` (int64, O; without the
+    zero-point correction), ``factor`` (float64, O: s_x * s_w[o] / s_own). Further ``kernel`` (kh, kw), ``strides``
+    (sy, sx), ``pads`` (top, left, bottom, right), ``dilations`` (dy, dx), ``group``, ``lo``, ``hi``::
+
+        own = clamp(round(factor * (sum(w * (x - zero_x)) + bias)), lo, hi)
+
+    Padding contributes zero. Without a residual ``y = own + zero_y``. With one, ``add`` is an
+    :class:`AddAttributes` and::
+
+        y = zero_y + clamp(round(m_own * own + m_res * (r - zero_r)), add.lo, add.hi)
+
+``QPool``, input ``(x,)``
+    ``mode`` ("max" or "average"), ``kernel``, ``strides``, ``pads``, ``count_include_pad`` (bool), ``factor`` (float:
+    s_x / s_y), ``lo``, ``hi``::
+
+        max: y = zero_y + clamp(round(factor * (max(x) - zero_x)), lo, hi)
+        average: y = zero_y + clamp(round(factor / n * sum(x - zero_x)), lo, hi)
+
+    where n is the number of taps inside the tensor, or kh * kw with ``count_include_pad``. Padding never wins.
+
+``QAdd``, inputs ``(a, b)``
+    ``add``: AddAttributes; ``y = zero_y + clamp(round(m_own * (a - zero_a) + m_res * (b - zero_b)), lo, hi)``.
+
+``QRequant``, input ``(x,)``
+    ``factor``, ``lo``, ``hi``: ``y = zero_y + clamp(round(factor * (x - zero_x)), lo, hi)``.
+
+``View``, input ``(x,)``
+    The same elements in another shape, such that the NHWC order does not change: (N, C, 1, 1) <-> (N, C).
+
+The sums above are exact integers; ``round(factor * v)`` is :func:`systolith.spec.fixed.requantise` and the add is
+:func:`systolith.spec.fixed.residual_add`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["AddAttributes", "Graph", "Node", "QParams", "Tensor"]
+
+
+@dataclass(frozen=True)
+class QParams:
+    """What a tensor's integers mean: real = ``scale * (q - zero_point)``, ``q`` signed of ``bits`` bits."""
+
+    scale: float
+    zero_point: int = 0
+    bits: int = 8
+    unsigned: bool = False
+    """The network's own integers are unsigned: the ones here plus ``2**(bits - 1)``."""
+
+    @property
+    def low(self) -> int:
+        """Smallest integer."""
+        return -(1 << (self.bits - 1))
+
+    @property
+    def high(self) -> int:
+        """Largest integer."""
+        return (1 << (self.bits - 1)) - 1
+
+
+@dataclass(frozen=True)
+class AddAttributes:
+    """A two-operand add: real factors s_operand / s_sum, and bounds relative to the sum's zero point."""
+
+    m_own: float
+    m_res: float
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named activation: its static shape and, at the integer level, its quantisation."""
+
+    name: str
+    shape: tuple[int, ...]
+    qparams: QParams | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator application. ``name`` is the ONNX node's name (made up where it has none)."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    origin: tuple[str, ...] = ()
+    """Operators fused into this node, in order, such as ``("Conv", "Relu", "Add")``; for reports."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: nodes in topological order, tensors by name, constants by name."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    tensors: Mapping[str, Tensor]
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    host_tail: tuple[str, ...] = ()
+    """Operators left to the host after the outputs, in order (``Softmax``)."""
+    integer_io: frozenset[str] = frozenset()
+    """Inputs and outputs that the network itself exposes as integers; all others are float."""
+
+    def with_(self, **changes: Any) -> Graph:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)
+
+    def producer(self, tensor: str) -> Node | None:
+        """The node that computes ``tensor``; None for a graph input or a constant."""
+        return next((node for node in self.nodes if tensor in node.outputs), None)
+
+    def consumers(self, tensor: str) -> tuple[Node, ...]:
+        """The nodes that read ``tensor``, in order."""
+        return tuple(node for node in self.nodes if tensor in node.inputs)
+
+    def constant(self, name: str) -> NDArray[Any]:
+        """A constant by name; raises KeyError."""
+        return np.asarray(self.constants[name])
