@@ -57,6 +57,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 from .arch import Arch, clog2
 from .fixed import LaneWidths
@@ -393,9 +394,8 @@ def _unflatten(op: Op, flat: dict[str, int]) -> Descriptor:
         Walk(flat[f"{prefix}_base"], flat[f"{prefix}_x"], flat[f"{prefix}_y"], flat[f"{prefix}_block"])
         for prefix in ("out", "res")
     )
-    flags = {name: bool(flat[name]) for name in _FLAGS}
-    plain = {name: flat[name] for name in _PLAIN}
-    return Descriptor(op=op, loops=loops, out=out, res=res, **flags, **plain)
+    rest: dict[str, Any] = {name: bool(flat[name]) for name in _FLAGS} | {name: flat[name] for name in _PLAIN}
+    return Descriptor(op=op, loops=loops, out=out, res=res, **rest)
 
 
 def decode_program(words: Sequence[int], arch: Arch) -> list[Descriptor]:

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+from array import array
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from systolith.spec import link
+from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.fixed import LaneWidths, make_add_multiplier, make_scaler, requantise, residual_add
+from systolith.spec.image import Program, TensorMap
+from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, encode_program
+from systolith.spec.link import Space
+from systolith.testbench.isa_model import IsaModel, read_tensor, write_tensor
+
+ARCH = PRESETS["tiny"].with_(rows=4, cols=4, lane_cycles=2, psum_spacing=4)
+WIDTHS = LaneWidths(ARCH.act_bits, ARCH.acc_bits)
+SEED = 20
+
+
+def tensor(name: str, base: int, size: int, channels: int) -> TensorMap:
+    return TensorMap(
+        name=name,
+        base=base,
+        height=size,
+        width=size,
+        channels=channels,
+        channel_pitch=channels,
+        row_pitch=size * channels,
+        shape=(1, channels, size, size),
+        scale=1.0,
+        zero_point=0,
+    )
+
+
+def program(descriptors: list[Descriptor], weights: list[list[int]], params: list[list[int]], arch: Arch) -> Program:
+    """A program from natural values: weight lines and, per parameter line, packed lane fields."""
+    lane_bits = sum(bits for _, bits in link.param_slots(arch).values())
+    segments = {
+        Space.PROGRAM: array("I", encode_program(descriptors, arch)),
+        Space.WEIGHTS: array("I", [word for line in weights for word in link.pack_line(line, arch.weight_bits)]),
+        Space.PARAMS: array("I", [word for line in params for word in link.pack_line(line, lane_bits)]),
+    }
+    maps = (tensor("x", 0, 6, 4), tensor("y", 512, 6, 4))
+    return Program(name="t", arch=arch, segments=segments, inputs=maps[:1], outputs=maps[1:], layers=())
+
+
+def param(bias: int, factor: float) -> int:
+    scaler = make_scaler(factor, WIDTHS)
+    slots = link.param_slots(ARCH)
+    values = {"bias": bias & 0xFFFF_FFFF, "multiplier": scaler.multiplier, "shift": scaler.shift}
+    return sum(values[name] << offset for name, (offset, _) in slots.items())
+
+
+def conv_program(weights: NDArray[np.int64], bias: list[int], factor: float, residual: bool) -> Program:
+    """A 3x3 convolution, 4 to 4 channels on 6x6, pad 1, fill 5; one kernel row is 12 elements: 3 passes of 4 rows."""
+    row = 6 * 4
+    loops = (
+        Loop(6, 0, 4),
+        Loop(6, row, -5 * 4),
+        Loop(3, -5 * row, -5 * 4 + 4),
+        Loop(1, 0, 0),
+        Loop(3, -5 * row + row, -5 * 4 - 8),
+        Loop(1, 0, 0),
+    )
+    walk = {"x": 4, "y": 4, "block": 4}
+    descriptor = Descriptor(
+        op=Op.MATRIX,
+        row_start=-row,
+        col_start=-4,
+        plane=6 * row,
+        row_len=row,
+        fill=5,
+        loops=loops,
+        residual=residual,
+        out=Walk(512, **walk),
+        res=Walk(0, **walk),
+        out_zero=3,
+        lo=-100,
+        hi=90,
+        res_zero=-7,
+        m_own=make_add_multiplier(0.5, WIDTHS),
+        m_res=make_add_multiplier(1.25, WIDTHS),
+        lo_sum=-120,
+        hi_sum=120,
+    )
+    flat = weights.transpose(2, 3, 1, 0).reshape(36, 4)  # ky, kx, c, o
+    lines = [list(map(int, line)) for line in flat]
+    params = [[param(bias[2 * step + lane], factor) for lane in range(2)] for step in range(2)]
+    return program([descriptor], lines, params, ARCH)
+
+
+def expected(
+    x: NDArray[np.int64], weights: NDArray[np.int64], bias: list[int], factor: float, residual: bool
+) -> list[int]:
+    """The same layer with Python loops and the normative arithmetic."""
+    padded = np.pad(x[0], ((0, 0), (1, 1), (1, 1)), constant_values=5)
+    scaler = make_scaler(factor, WIDTHS)
+    out = []
+    for o, y, xx in np.ndindex(4, 6, 6):
+        acc = int((padded[:, y : y + 3, xx : xx + 3] * weights[o]).sum()) + bias[o]
+        value = requantise(acc, scaler, -100, 90, WIDTHS)
+        if residual:
+            factors = make_add_multiplier(0.5, WIDTHS), make_add_multiplier(1.25, WIDTHS)
+            value = residual_add(value, int(x[0, o, y, xx]) + 7, *factors, -120, 120, WIDTHS)
+        out.append(value + 3)
+    return out
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_convolution_equals_the_normative_arithmetic(residual: bool) -> None:
+    rng = np.random.default_rng(SEED)
+    x = rng.integers(-128, 128, (1, 4, 6, 6))
+    weights = rng.integers(-128, 128, (4, 4, 3, 3))
+    bias = [int(value) for value in rng.integers(-5000, 5000, 4)]
+    model = IsaModel(conv_program(weights, bias, 0.0021, residual))
+    got = model.run({"x": x})["y"]
+    assert got.ravel().tolist() == expected(x, weights, bias, 0.0021, residual)
+
+
+def test_stores_come_in_pixel_order_with_steps_innermost() -> None:
+    model = IsaModel(conv_program(np.zeros((4, 4, 3, 3), dtype=np.int64), [0] * 4, 0.01, False))
+    (trace,) = model.stores()
+    assert trace.data.shape == (72, 2)
+    assert trace.addresses.tolist() == list(range(512, 512 + 144, 2))
+
+
+@pytest.mark.parametrize(("maximum", "expect"), [(True, "max"), (False, "sum")])
+def test_vector_reduces_over_the_window(maximum: bool, expect: str) -> None:
+    row = 6 * 4
+    loops = (
+        Loop(2, 0, 4),
+        Loop(2, row, -4),
+        Loop(1, 0, 0),
+        Loop(3, -row, 4),
+        Loop(3, row, -4 * 5),
+        Loop(2, -5 * row, -4 * 5 + 2),
+    )
+    descriptor = Descriptor(
+        op=Op.VECTOR,
+        maximum=maximum,
+        plane=6 * row,
+        row_len=row,
+        loops=loops,
+        out=Walk(512, 4, 4, -8 * 4 + 2),
+        lo=-256,
+        hi=255,
+    )
+    identity = [[param(0, 1.0 if maximum else 0.25)] * 2] * 2
+    model = IsaModel(program([descriptor], [], identity, ARCH))
+    x = np.random.default_rng(SEED).integers(-128, 128, (1, 4, 6, 6))
+    write_tensor(model.activations, model.program.inputs[0], x)
+    list(model.stores())
+    out = TensorMap(
+        name="y", base=512, height=3, width=3, channels=4, channel_pitch=4, row_pitch=12, shape=(1, 4, 3, 3), scale=1.0,
+        zero_point=0,
+    )  # fmt: skip
+    windows = x.reshape(4, 3, 2, 3, 2).transpose(0, 1, 3, 2, 4).reshape(4, 3, 3, 4)
+    want = windows.max(axis=-1) if expect == "max" else np.rint(windows.sum(axis=-1) / 4)
+    assert np.array_equal(read_tensor(model.activations, out)[0], want)
+
+
+def test_an_overflowing_accumulator_is_an_error() -> None:
+    model = IsaModel(conv_program(np.full((4, 4, 3, 3), 127), [2**31 - 1] * 4, 0.01, False))
+    with pytest.raises(IsaError, match="descriptor 0: an accumulator overflows 32 bits"):
+        model.run({"x": np.full((1, 4, 6, 6), 127)})
+
+
+def test_weights_that_end_early_are_an_error() -> None:
+    whole = conv_program(np.zeros((4, 4, 3, 3), dtype=np.int64), [0] * 4, 0.01, False)
+    short = {**whole.segments, Space.WEIGHTS: whole.segments[Space.WEIGHTS][:-1]}
+    model = IsaModel(Program(**{**vars(whole), "segments": short}))
+    with pytest.raises(IsaError, match="weights end at line 35, needed up to 36"):
+        model.run({"x": np.zeros((1, 4, 6, 6), dtype=np.int64)})
