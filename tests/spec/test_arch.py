@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from systolith.spec.arch import PRESETS, Arch, ArchError, load_arch
+
+
+def test_presets_are_found_by_name() -> None:
+    for name, arch in PRESETS.items():
+        assert load_arch(name) is arch
+        assert arch.name == name
+
+
+def test_derived_widths_of_an_asymmetric_engine() -> None:
+    arch = Arch(name="a", rows=8, cols=4, lane_cycles=2, weight_rows=2, weight_bits=4, act_lines=1024)
+    assert (arch.lanes, arch.line, arch.window, arch.banks) == (2, 8, 8, 8)
+    assert (arch.product_bits, arch.psum_bits) == (12, 15)
+    assert (arch.pass_lines, arch.weight_line_bits, arch.act_line_bits) == (4, 32, 64)
+    assert (arch.act_depth, arch.act_addr_bits, arch.coord_bits) == (8192, 13, 14)
+
+
+def test_the_hash_is_of_the_hardware_not_of_its_name() -> None:
+    arch = PRESETS["tiny"]
+    assert arch.with_(name="other").hash == arch.hash
+    assert arch.with_(acc_depth=128).hash != arch.hash
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(PRESETS["8x8"].to_json()))
+    assert load_arch(str(file)) == PRESETS["8x8"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": 3}, "rows must be a power of two, got 3"),
+        ({"rows": 512}, r"rows must be in 2\.\.256, got 512"),
+        ({"act_bits": 3}, r"act_bits must be in 4\.\.16, got 3"),
+        ({"psum_spacing": 8}, r"psum_spacing must be a divisor of rows \(2\), got 8"),
+        ({"weight_rows": 4}, r"weight_rows must be at most psum_spacing \(2\), got 4"),
+        ({"lane_cycles": 4}, r"lane_cycles must be a divisor of cols \(2\), got 4"),
+        ({"act_granule": 4}, r"act_granule must be at most a line \(2\), got 4"),
+        ({"act_segments": 2, "act_lines": 4095}, r"act_lines must be a multiple of act_segments \(2\), got 4095"),
+        ({"acc_bits": 16}, "acc_bits must be at least the array's 17 bits, got 16"),
+        ({"rows": "2"}, "rows must be of type int, got '2'"),
+        ({"pool": 1}, "pool must be of type bool, got 1"),
+    ],
+)
+def test_refusals(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArchError, match=message):
+        PRESETS["tiny"].with_(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no json", "not JSON"),
+        ("[1]", "expected a JSON object, got list"),
+        ('{"name": "a", "rows": 4, "cols": 4, "colour": 1}', "unknown parameter 'colour'"),
+        ('{"name": "a", "rows": 4}', "parameter 'cols' is missing"),
+    ],
+)
+def test_bad_files(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(text)
+    with pytest.raises(ArchError, match=message):
+        load_arch(str(file))
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ArchError, match="'nowhere' is neither a file nor a preset; presets: tiny"):
+        load_arch("nowhere")
