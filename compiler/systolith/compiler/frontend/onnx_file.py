@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a path to a checked ONNX model with static shapes, or one line that says what is wrong with the file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+
+from ..errors import ModelFileError, ShapeError
+from .operators import check_operators
+
+__all__ = ["OLDEST_OPSET", "fix_batch", "infer_shapes", "opset_version", "read_model", "real_inputs"]
+
+_log = logging.getLogger(__name__)
+
+OLDEST_OPSET = 9
+"""Oldest version of the standard operator set that is read; the newest is that of the installed onnx package."""
+
+_EXPECTED = "expected a complete binary .onnx file as an exporter or onnx.save writes it"
+
+_UNREADABLE = ("parse proto", "open proto", "ir_version")
+"""What the checker says when the bytes are no model at all, rather than a wrong one."""
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """Read and check a model file; its free or larger batch dimension becomes 1, shapes are inferred.
+
+    Raises:
+        ModelFileError: missing, not ONNX, cut short, or refused by the ONNX checker.
+        UnsupportedModel: an operator that no front end knows.
+        ShapeError: a dimension other than the batch is dynamic, or shapes contradict each other.
+    """
+    complaint = _complaint(path)
+    model = _load(path)
+    _check_opset(model, path)
+    check_operators(model)
+    if complaint:
+        raise ModelFileError(f"{path}: the ONNX checker refuses it: {complaint}")
+    return infer_shapes(fix_batch(model))
+
+
+def _complaint(path: Path) -> str:
+    """What the ONNX checker has to say, empty if nothing; raises ModelFileError if it cannot read the file."""
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; {_EXPECTED}")
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        if any(mark in str(error) for mark in _UNREADABLE):
+            raise ModelFileError(f"{path}: not an ONNX model, or cut short; {_EXPECTED}") from error
+        return str(error)
+    return ""
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load_model(str(path), format="protobuf")
+    except (OSError, onnx.checker.ValidationError, ValueError) as error:
+        raise ModelFileError(f"{path}: the weights stored beside the model cannot be read ({error})") from error
+
+
+def _check_opset(model: onnx.ModelProto, path: Path) -> None:
+    version, newest = opset_version(model), onnx.defs.onnx_opset_version()
+    if not OLDEST_OPSET <= version <= newest:
+        raise ModelFileError(
+            f"{path}: operator set {version}; accepted: {OLDEST_OPSET}..{newest}; export it with another opset_version"
+        )
+
+
+def opset_version(model: onnx.ModelProto) -> int:
+    """The version of the standard operator set the model imports; 0 if it imports none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def real_inputs(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
+    """The inputs a user feeds: older files list their initialisers as inputs too."""
+    initialisers = {tensor.name for tensor in graph.initializer}
+    return (value for value in graph.input if value.name not in initialisers)
+
+
+def fix_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose inputs have batch 1; every shape that was derived from the old one is forgotten.
+
+    Raises:
+        ShapeError: another dimension of an input is dynamic.
+    """
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for value in real_inputs(fixed.graph):
+        _fix_input(value)
+    del fixed.graph.value_info[:]
+    for value in fixed.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return fixed
+
+
+def _fix_input(value: onnx.ValueInfoProto) -> None:
+    dims = value.type.tensor_type.shape.dim
+    if len(dims) > 1 and dims[0].dim_value != 1:
+        _log.warning("input %r: batch %s fixed to 1", value.name, dims[0].dim_value or dims[0].dim_param or "?")
+        dims[0].dim_value = 1
+    shape = [dim.dim_value or dim.dim_param or "?" for dim in dims]
+    if not dims or any(dim.dim_value < 1 for dim in dims):
+        raise ShapeError(
+            f"input {value.name!r}: shape {shape} is dynamic; accepted: fixed sizes (only the batch may be free); "
+            "export the model with fixed input sizes"
+        )
+
+
+def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Static shapes for every tensor ONNX can infer; raises ShapeError with the node ONNX stumbles over."""
+    try:
+        return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise ShapeError(f"graph {model.graph.name!r}: shapes or types do not fit: {error}") from error
