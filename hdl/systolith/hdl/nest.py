@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The six-loop affine walk of the ISA: one iteration a cycle, two coordinates, no multiplication.
+
+At every step exactly one loop advances (the innermost one that is not at its last iteration); all loops inside it wrap,
+and its relative step is added to the coordinates. Counters run one iteration ahead of the coordinates, so that the
+comparison of a count and the addition of a step are in different cycles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.spec.arch import Arch
+from systolith.spec.isa import LOOPS
+
+__all__ = ["Nest", "NestConfig"]
+
+
+class NestConfig(data.StructLayout):
+    """What a walk needs to know, in elements and iterations.
+
+    Members: ``counts`` (iterations minus one), ``row_steps`` and ``col_steps`` (relative), all with loop 0 first, and
+    ``row_start``, ``col_start``.
+    """
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``."""
+        coordinate = signed(arch.coord_bits)
+        super().__init__(
+            {
+                "counts": data.ArrayLayout(unsigned(arch.dim_bits), LOOPS),
+                "row_steps": data.ArrayLayout(coordinate, LOOPS),
+                "col_steps": data.ArrayLayout(coordinate, LOOPS),
+                "row_start": coordinate,
+                "col_start": coordinate,
+            }
+        )
+
+
+class Nest(wiring.Component):
+    """Walks one loop nest after another.
+
+    Members:
+        config: In; stable from ``start`` until the walk's last iteration has been taken.
+        start: In; begin a walk. Only when ``valid`` is low.
+        advance: In; take the present iteration. Without effect when ``valid`` is low.
+        valid: Out; ``row``, ``col``, ``first`` and ``last`` describe an iteration. High one cycle after ``start``
+            (:attr:`latency`) and from then on until the last iteration is taken.
+        row, col: Out; the coordinates, signed, in elements (modulo their width).
+        first, last: Out; bit ``i``: loop ``i`` is at its first, its last iteration.
+    """
+
+    def __init__(self, *, arch: Arch) -> None:
+        """Build for the widths of ``arch``."""
+        super().__init__(
+            {
+                "config": In(NestConfig(arch)),
+                "start": In(1),
+                "advance": In(1),
+                "valid": Out(1),
+                "row": Out(signed(arch.coord_bits)),
+                "col": Out(signed(arch.coord_bits)),
+                "first": Out(LOOPS, init=-1 % (1 << LOOPS)),
+                "last": Out(LOOPS),
+            }
+        )
+        self._arch = arch
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``start`` to the first ``valid``."""
+        return 1
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        load = Signal()
+        m.d.comb += load.eq(self.start | (self.valid & self.advance & ~self.last.all()))
+        with m.If(self.start | self.advance):
+            m.d.sync += self.valid.eq(load)
+        self._count(m, load)
+        self._move(m, load)
+        return m
+
+    def _count(self, m: Module, load: Signal) -> None:
+        """The counters, one iteration ahead, and the flags that leave them."""
+        carry = load
+        for level in range(LOOPS):
+            counter = Signal(self._arch.dim_bits, name=f"counter{level}")
+            at_first = Signal(init=1, name=f"at_first{level}")
+            at_last = Signal(name=f"at_last{level}")
+            m.d.comb += at_last.eq(counter == self.config.counts[level])
+            with m.If(carry):
+                m.d.sync += [counter.eq(Mux(at_last, 0, counter + 1)), at_first.eq(at_last)]
+            with m.If(load):
+                m.d.sync += [self.first[level].eq(at_first), self.last[level].eq(at_last)]
+            carry = carry & at_last
+
+    def _move(self, m: Module, load: Signal) -> None:
+        """The coordinates."""
+        for name, coordinate in (("row", self.row), ("col", self.col)):
+            step = Signal(coordinate.shape(), name=f"{name}_step")
+            steps = self.config[f"{name}_steps"]
+            with m.Switch(self.last):
+                for level in range(LOOPS):
+                    with m.Case("-" * (LOOPS - level - 1) + "0" + "1" * level):
+                        m.d.comb += step.eq(steps[level])
+            with m.If(load):
+                m.d.sync += coordinate.eq(Mux(self.start, self.config[f"{name}_start"], coordinate + step))

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from amaranth.hdl import Fragment, ResetInserter, Signal
+from amaranth.sim import Simulator
+
+from systolith.hdl.nest import Nest, NestConfig
+from systolith.spec.arch import PRESETS
+from systolith.spec.isa import LOOPS, Loop
+
+ARCH = PRESETS["tiny"]
+Step = tuple[int, int, int, int]
+
+
+def walk(loops: list[Loop], row: int, col: int) -> Iterator[Step]:
+    """The six loops written out with absolute strides folded back from the relative steps."""
+    counts = [loop.count for loop in loops]
+    index = [0] * LOOPS
+    while True:
+        first = sum(1 << i for i in range(LOOPS) if index[i] == 0)
+        last = sum(1 << i for i in range(LOOPS) if index[i] == counts[i] - 1)
+        yield row, col, first, last
+        level = next((i for i in range(LOOPS) if index[i] < counts[i] - 1), None)
+        if level is None:
+            return
+        index[level] += 1
+        index[:level] = [0] * level
+        row += loops[level].row_step
+        col += loops[level].col_step
+
+
+def config_of(loops: list[Loop], row: int, col: int) -> dict[str, object]:
+    return {
+        "counts": [loop.count - 1 for loop in loops],
+        "row_steps": [loop.row_step for loop in loops],
+        "col_steps": [loop.col_step for loop in loops],
+        "row_start": row,
+        "col_start": col,
+    }
+
+
+def random_loops(rng: random.Random) -> list[Loop]:
+    return [Loop(rng.choice([1, 1, 2, 3, 4]), rng.randint(-40, 40), rng.randint(-40, 40)) for _ in range(LOOPS)]
+
+
+def test_attributes() -> None:
+    nest = Nest(arch=ARCH)
+    Fragment.get(nest, None)
+    assert nest.latency == 1
+    assert nest.row.shape().width == ARCH.coord_bits
+    assert NestConfig(ARCH)["counts"].shape.length == LOOPS
+
+
+def wrapped(value: int) -> int:
+    """A coordinate as the hardware holds it."""
+    half = 1 << (ARCH.coord_bits - 1)
+    return (value + half) % (2 * half) - half
+
+
+async def check_walk(ctx: Any, dut: Nest, rng: random.Random, stall: float) -> None:
+    """Start a random walk and compare every iteration, taking each after random waits."""
+    loops, row, col = random_loops(rng), rng.randint(-100, 100), rng.randint(-100, 100)
+    ctx.set(dut.config, config_of(loops, row, col))
+    ctx.set(dut.start, 1)
+    await ctx.tick()
+    ctx.set(dut.start, 0)
+    for y, x, first, last in walk(loops, row, col):
+        while rng.random() < stall:
+            await ctx.tick()
+        assert ctx.get(dut.valid) == 1
+        got = tuple(map(ctx.get, (dut.row, dut.col, dut.first, dut.last)))
+        assert got == (wrapped(y), wrapped(x), first, last)
+        ctx.set(dut.advance, 1)
+        await ctx.tick()
+        ctx.set(dut.advance, 0)
+    assert ctx.get(dut.valid) == 0
+
+
+def simulate(dut: Any, bench: Callable[[Any], Awaitable[None]]) -> None:
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize(("seed", "stall"), [(1, 0.0), (2, 0.3)])
+def test_walks_like_nested_loops(seed: int, stall: float) -> None:
+    rng = random.Random(seed)
+    dut = Nest(arch=ARCH)
+
+    async def bench(ctx: Any) -> None:
+        for _ in range(12):
+            await check_walk(ctx, dut, rng, stall)
+
+    simulate(dut, bench)
+
+
+def test_a_reset_in_mid_walk_starts_afresh() -> None:
+    dut = Nest(arch=ARCH)
+    reset = Signal()
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.config, config_of([Loop(3, 1, 2)] * LOOPS, 5, 6))
+        ctx.set(dut.advance, 1)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        await ctx.tick().repeat(20)
+        assert ctx.get(dut.valid) == 1
+        ctx.set(dut.advance, 0)
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+        assert ctx.get(dut.valid) == 0
+        await check_walk(ctx, dut, random.Random(3), 0.0)
+
+    simulate(ResetInserter(reset)(dut), bench)
