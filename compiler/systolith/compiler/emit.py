@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From tiled layers to a Program: weights in consumption order, parameter lines, encoded descriptors, reports."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from systolith.spec import link
+from systolith.spec.arch import Arch
+from systolith.spec.image import LayerInfo, Program, TensorMap
+from systolith.spec.isa import Descriptor, IsaError, Op, encode, section_words
+from systolith.spec.link import Space
+
+from .allocate import Placement
+from .errors import CapacityError
+from .nest import extremes
+from .plan import Context, LaneTable, LayerPlan
+from .runtime import Words, pack_fields
+
+__all__ = ["emit"]
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """A memory's lines as link words, and where each layer's tables begin."""
+
+    words: Words
+    starts: tuple[tuple[int, ...], ...]
+
+
+def _stack(parts: Sequence[Sequence[Words]], width: int) -> _Memory:
+    """Concatenate the layers' tables, noting first lines."""
+    starts, line = [], 0
+    for layer in parts:
+        first = []
+        for part in layer:
+            first.append(line)
+            line += len(part)
+        starts.append(tuple(first))
+    flat = [part for layer in parts for part in layer]
+    return _Memory(np.concatenate([np.zeros((0, width), dtype=np.uint32), *flat]), tuple(starts))
+
+
+def _pack_weights(plans: Sequence[LayerPlan], arch: Arch) -> _Memory:
+    parts = [
+        [pack_fields([(block.reshape(-1, arch.weight_rows * arch.cols), arch.weight_bits)]) for block in plan.weights]
+        for plan in plans
+    ]
+    return _stack(parts, link.line_words(Space.WEIGHTS, arch))
+
+
+def _pack_table(table: LaneTable, arch: Arch) -> Words:
+    slots = link.param_slots(arch)
+    return pack_fields([(getattr(table, name).reshape(-1, arch.lanes), bits) for name, (_, bits) in slots.items()])
+
+
+def _pack_params(plans: Sequence[LayerPlan], arch: Arch) -> _Memory:
+    parts = [[_pack_table(table, arch) for table in plan.tables] for plan in plans]
+    return _stack(parts, link.line_words(Space.PARAMS, arch))
+
+
+def _addressed(plans: Sequence[LayerPlan], weights: _Memory, params: _Memory) -> list[Descriptor]:
+    """All descriptors with their parameter lines and the weights that follow."""
+    made: list[Descriptor] = []
+    lines: list[int] = []
+    for plan, blocks, tables in zip(plans, weights.starts, params.starts, strict=True):
+        for step in plan.steps:
+            made.append(replace(step.descriptor, param_base=tables[step.params] + step.param_line))
+            if step.descriptor.op == Op.MATRIX:
+                lines.append(blocks[step.weights])
+    following = iter([*lines[1:], 0])
+    return [replace(one, weights_next=next(following)) if one.op == Op.MATRIX else one for one in made]
+
+
+_HELP = {
+    Space.PROGRAM: "fewer tiles (a larger acc_depth)",
+    Space.WEIGHTS: "weights of fewer bits",
+    Space.PARAMS: "fewer output channels",
+}
+"""What helps, besides a larger memory, when one is too small."""
+
+_SIZE_NAMES = {Space.PROGRAM: "program_words", Space.WEIGHTS: "weight_lines", Space.PARAMS: "param_lines"}
+
+
+def _check_size(space: Space, needed: int, arch: Arch, shares: Mapping[str, int]) -> None:
+    """Refuse a program that one memory cannot hold; ``shares`` are the layers' lines."""
+    limit = link.space_lines(space, arch)
+    if needed <= limit:
+        return
+    largest = max(shares, key=lambda name: shares[name])
+    name = _SIZE_NAMES[space]
+    raise CapacityError(
+        f"{space.name.lower()} memory: {needed} lines are needed, arch {arch.name!r} has {limit}, {needed - limit} too "
+        f"many; the largest share, {shares[largest]}, is node {largest!r}'s; what helps: {name}={needed}, "
+        f"{_HELP[space]}, or a larger arch"
+    )
+
+
+def _check_sizes(plans: Sequence[LayerPlan], arch: Arch, weights: _Memory, params: _Memory) -> None:
+    per_descriptor = sum(section_words(arch))
+    shares = {
+        Space.PROGRAM: {plan.node.name: len(plan.steps) * per_descriptor for plan in plans},
+        Space.WEIGHTS: {plan.node.name: _weight_lines(plan, arch) for plan in plans},
+        Space.PARAMS: {plan.node.name: sum(len(table.bias) for table in plan.tables) // arch.lanes for plan in plans},
+    }
+    _check_size(Space.WEIGHTS, len(weights.words), arch, shares[Space.WEIGHTS])
+    _check_size(Space.PARAMS, len(params.words), arch, shares[Space.PARAMS])
+    _check_size(Space.PROGRAM, sum(shares[Space.PROGRAM].values()) + 1, arch, shares[Space.PROGRAM])
+
+
+def _weight_lines(plan: LayerPlan, arch: Arch) -> int:
+    return sum(len(block) for block in plan.weights) * arch.pass_lines
+
+
+def _check_windows(plan: LayerPlan, descriptor: Descriptor, arch: Arch) -> None:
+    """Refuse windows that start off the granule, and coordinates that leave their field."""
+    steps = [descriptor.base + descriptor.row_start + descriptor.col_start]
+    steps += [part for loop in descriptor.loops for part in (loop.row_step, loop.col_step)]
+    where = f"node {plan.node.name!r} ({plan.node.op})"
+    if any(step % arch.act_granule for step in steps):
+        raise CapacityError(
+            f"{where}: its windows start off the multiples of {arch.act_granule} elements that arch {arch.name!r} "
+            "reads; what helps: rows, cols and lanes of at least act_granule"
+        )
+    limit = 1 << (arch.coord_bits - 1)
+    (row_low, row_high), (col_low, col_high) = extremes(descriptor)
+    if min(row_low, col_low) < -limit or max(row_high, col_high + arch.window) > limit:
+        raise CapacityError(
+            f"{where}: coordinates reach {min(row_low, col_low)}..{max(row_high, col_high + arch.window) - 1}, arch "
+            f"{arch.name!r} counts {-limit}..{limit - 1}; what helps: a larger act_lines"
+        )
+
+
+def _encode(plan: LayerPlan, descriptor: Descriptor, arch: Arch) -> list[int]:
+    _check_windows(plan, descriptor, arch)
+    try:
+        return encode(descriptor, arch)
+    except IsaError as error:
+        raise CapacityError(
+            f"node {plan.node.name!r} ({plan.node.op}): {error}; arch {arch.name!r} is too small"
+        ) from error
+
+
+def _program_words(plans: Sequence[LayerPlan], descriptors: Sequence[Descriptor], arch: Arch) -> array[int]:
+    owners = [plan for plan in plans for _ in plan.steps]
+    words = array("I")
+    for plan, descriptor in zip(owners, descriptors, strict=True):
+        words.extend(_encode(plan, descriptor, arch))
+    words.extend(encode(Descriptor(op=Op.END), arch))
+    return words
+
+
+def _map(name: str, ctx: Context) -> TensorMap:
+    layout, tensor, qparams = ctx.layouts[name], ctx.graph.tensors[name], ctx.qparams(name)
+    return TensorMap(
+        name=name,
+        base=ctx.bases[name],
+        height=layout.height,
+        width=layout.width,
+        channels=layout.channels,
+        channel_pitch=layout.channel_pitch,
+        row_pitch=layout.row_pitch,
+        shape=tuple(tensor.shape),
+        scale=qparams.scale,
+        zero_point=qparams.zero_point,
+        unsigned=qparams.unsigned,
+        float_io=name not in ctx.graph.integer_io,
+    )
+
+
+def _layers(plans: Sequence[LayerPlan], ctx: Context) -> tuple[LayerInfo, ...]:
+    layers, first = [], 0
+    for plan in plans:
+        layers.append(
+            LayerInfo(
+                name=plan.node.name,
+                kind="+".join(plan.node.origin) or plan.node.op,
+                first=first,
+                count=len(plan.steps),
+                macs=plan.macs,
+                output=_map(plan.node.outputs[0], ctx),
+                weight_bytes=_weight_lines(plan, ctx.arch) * ctx.arch.weight_line_bits // 8,
+            )
+        )
+        first += len(plan.steps)
+    return tuple(layers)
+
+
+def _notes(ctx: Context, placement: Placement, segments: Mapping[Space, array[int]]) -> dict[str, Any]:
+    arch = ctx.arch
+    used = {space.name.lower(): len(words) // link.line_words(space, arch) for space, words in segments.items()}
+    memory = {
+        space: {"lines": lines, "of": link.space_lines(Space[space.upper()], arch)} for space, lines in used.items()
+    }
+    activations = {"elements": placement.peak, "of": arch.act_depth, "lower_bound": placement.bound}
+    return {"memory": {**memory, "activations": activations}}
+
+
+def emit(ctx: Context, plans: Sequence[LayerPlan], placement: Placement) -> Program:
+    """The program of tiled layers, in order.
+
+    Raises:
+        CapacityError: a memory or a field is too small; the message says by how much, where, and what helps.
+    """
+    graph, arch = ctx.graph, ctx.arch
+    weights, params = _pack_weights(plans, arch), _pack_params(plans, arch)
+    _check_sizes(plans, arch, weights, params)
+    descriptors = _addressed(plans, weights, params)
+    segments = {
+        Space.PROGRAM: _program_words(plans, descriptors, arch),
+        Space.WEIGHTS: array("I", weights.words.tobytes()),
+        Space.PARAMS: array("I", params.words.tobytes()),
+    }
+    return Program(
+        name=graph.name,
+        arch=arch,
+        segments=segments,
+        inputs=tuple(_map(name, ctx) for name in graph.inputs),
+        outputs=tuple(_map(name, ctx) for name in graph.outputs),
+        layers=_layers(plans, ctx),
+        host_tail=graph.host_tail,
+        notes=_notes(ctx, placement, segments),
+    )

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How tensors lie in the activation memory: NHWC with padded channels.
+
+Three things decide a channel pitch. Windows start at multiples of the bank granule. The engine stores whole vectors of
+``cols`` channels, so what it writes gets a multiple of that. A residual operand is read in such vectors too. Network
+inputs without a residual use stay as dense as the granule allows, which is what packs few channels into long windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from systolith.spec.arch import Arch
+
+from .errors import UnsupportedModel
+from .ir import Graph, Node
+
+__all__ = ["Layout", "extents", "plan_layouts", "residual_of", "round_up"]
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The next multiple of ``multiple``."""
+    return -(-value // multiple) * multiple
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A tensor's extents and pitches, in elements. Rows follow each other without a gap."""
+
+    height: int
+    width: int
+    channels: int
+    channel_pitch: int
+
+    @property
+    def row_pitch(self) -> int:
+        """Elements between rows."""
+        return self.width * self.channel_pitch
+
+    @property
+    def elements(self) -> int:
+        """Elements from the first to the last, padding included."""
+        return self.height * self.row_pitch
+
+    @property
+    def dense(self) -> bool:
+        """No padding between the elements."""
+        return self.channels == self.channel_pitch
+
+
+def extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Height, width and channels of an NCHW or NC shape."""
+    if len(shape) == 2:
+        return 1, 1, shape[1]
+    _, channels, height, width = shape
+    return height, width, channels
+
+
+def residual_of(node: Node) -> str | None:
+    """The tensor that a node's lanes add, if any."""
+    return node.inputs[1] if len(node.inputs) > 1 else None
+
+
+def _residual_operands(graph: Graph) -> set[str]:
+    """Tensors read in store order, also through views."""
+    operands = {name for node in graph.nodes if (name := residual_of(node)) is not None}
+    for node in reversed(graph.nodes):
+        if node.op == "View" and node.outputs[0] in operands:
+            operands.add(node.inputs[0])
+    return operands
+
+
+def _view(graph: Graph, node: Node, source: Layout) -> Layout:
+    """The layout of a view; the elements do not move."""
+    height, width, channels = extents(graph.tensors[node.outputs[0]].shape)
+    if (height, width, channels) == (source.height, source.width, source.channels):
+        return source
+    if not source.dense:
+        raise UnsupportedModel(
+            node=node.name,
+            op="View",
+            problem=f"{graph.tensors[node.inputs[0]].shape} has {source.channel_pitch - source.channels} padding "
+            f"channels, so it cannot be seen as {graph.tensors[node.outputs[0]].shape}",
+            accepted="views that keep height, width and channels, or tensors without padding",
+            advice=f"make the channel count a multiple of {source.channel_pitch}",
+        )
+    return Layout(height, width, channels, channels)
+
+
+def plan_layouts(graph: Graph, arch: Arch) -> Mapping[str, Layout]:
+    """A layout for every activation tensor of the graph.
+
+    Raises:
+        UnsupportedModel: a view would have to move elements.
+    """
+    stored = max(arch.cols, arch.act_granule)
+    residual = _residual_operands(graph)
+    layouts: dict[str, Layout] = {}
+    for name in graph.inputs:
+        height, width, channels = extents(graph.tensors[name].shape)
+        multiple = stored if name in residual else arch.act_granule
+        layouts[name] = Layout(height, width, channels, round_up(channels, multiple))
+    for node in graph.nodes:
+        for name in node.outputs:
+            if node.op == "View":
+                layouts[name] = _view(graph, node, layouts[node.inputs[0]])
+            else:
+                height, width, channels = extents(graph.tensors[name].shape)
+                layouts[name] = Layout(height, width, channels, round_up(channels, stored))
+    return layouts

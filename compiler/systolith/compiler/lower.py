@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The back end: an integer-level graph and an architecture to a program."""
+
+from __future__ import annotations
+
+from systolith.spec.arch import Arch
+from systolith.spec.image import Program
+
+from .allocate import allocate
+from .emit import emit
+from .errors import QuantisationError, UnsupportedModel
+from .ir import Graph, Node
+from .layout import plan_layouts, residual_of
+from .matrix import plan_matrix
+from .plan import Context, LayerPlan
+from .vector import plan_vector
+
+__all__ = ["lower"]
+
+
+def _check_tensors(graph: Graph, arch: Arch) -> None:
+    for tensor in graph.tensors.values():
+        if tensor.shape[0] != 1 or len(tensor.shape) not in (2, 4):
+            raise UnsupportedModel(
+                node=tensor.name, op="tensor", problem=f"shape {tensor.shape}", accepted="(1, C) and (1, C, H, W)"
+            )
+        bits = tensor.qparams.bits if tensor.qparams is not None else None
+        if bits != arch.act_bits:
+            raise QuantisationError(
+                f"tensor {tensor.name!r} has {bits} bits, arch {arch.name!r} computes with {arch.act_bits}; quantise "
+                f"to {arch.act_bits} bits or take an arch with act_bits={bits}"
+            )
+
+
+def _check_node(node: Node, arch: Arch) -> None:
+    missing = "pool" if node.op != "QConv" and not arch.pool else None
+    if residual_of(node) is not None and not arch.residual:
+        missing = "residual"
+    if missing is not None:
+        raise UnsupportedModel(
+            node=node.name,
+            op=node.op,
+            problem=f"arch {arch.name!r} was built without {missing!r}",
+            accepted=f"{missing}=true",
+        )
+
+
+def _plan(node: Node, ctx: Context) -> LayerPlan:
+    _check_node(node, ctx.arch)
+    return plan_matrix(node, ctx) if node.op == "QConv" else plan_vector(node, ctx)
+
+
+def lower(graph: Graph, arch: Arch) -> Program:
+    """Lay out, place, tile and emit.
+
+    ``graph`` is at the integer level (see :mod:`systolith.compiler.ir`), batch 1.
+
+    Raises:
+        UnsupportedModel: a node needs something the engine or its architecture lacks.
+        QuantisationError: a number does not fit the architecture's widths.
+        CapacityError: a memory is too small.
+    """
+    _check_tensors(graph, arch)
+    layouts = plan_layouts(graph, arch)
+    placement = allocate(graph, layouts, arch)
+    ctx = Context(graph, arch, layouts, placement.bases)
+    plans = [_plan(node, ctx) for node in graph.nodes if node.op != "View"]
+    return emit(ctx, plans, placement)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers of the lanes: multipliers and shifts, bounds, zero-point corrections, and the check that sums fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from systolith.spec.fixed import LaneWidths, UnrepresentableScale, make_add_multiplier, make_scaler
+
+from .errors import QuantisationError
+from .ir import AddAttributes, Node
+from .layout import residual_of, round_up
+from .plan import Context, Ints, LaneTable
+
+__all__ = ["check_accumulator", "lane_fields", "lane_table"]
+
+
+def lane_table(node: Node, ctx: Context, bias: Ints, factors: Iterable[float], multiple: int) -> LaneTable:
+    """The table of a layer, padded with zeros to a multiple of ``multiple`` channels.
+
+    Raises:
+        QuantisationError: a factor is not representable; the message names the channel.
+    """
+    widths = LaneWidths(ctx.arch.act_bits, ctx.arch.acc_bits)
+    pairs = []
+    for channel, factor in enumerate(factors):
+        try:
+            scaler = make_scaler(float(factor), widths)
+        except UnrepresentableScale as error:
+            raise QuantisationError(f"node {node.name!r} ({node.op}), output channel {channel}: {error}") from error
+        pairs.append((scaler.multiplier, scaler.shift))
+    padding = round_up(len(bias), multiple) - len(bias)
+    multiplier, shift = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return LaneTable(*(np.pad(part, (0, padding)) for part in (bias, multiplier, shift)))
+
+
+def check_accumulator(node: Node, ctx: Context, low: Ints, high: Ints, bias: Ints) -> None:
+    """Refuse unless the sums in ``[low, high]``, with and without the bias, fit an accumulator; all (channels,).
+
+    Raises:
+        QuantisationError: naming the worst channel, the bits needed and the bits there are.
+    """
+    zero = np.zeros_like(bias)
+    reach = np.max([-(part + add) - 1 for part in (low,) for add in (zero, bias)], axis=0)
+    reach = np.maximum(reach, np.max([part + add for part in (high,) for add in (zero, bias)], axis=0))
+    reach = np.maximum(reach, np.maximum(-bias - 1, bias))
+    worst = int(reach.argmax())
+    bits = int(reach[worst]).bit_length() + 1
+    if bits > ctx.arch.acc_bits:
+        raise QuantisationError(
+            f"node {node.name!r} ({node.op}), output channel {worst}: the sum can need {bits} bits, the accumulator "
+            f"of arch {ctx.arch.name!r} has {ctx.arch.acc_bits}; what helps: acc_bits={bits}"
+        )
+
+
+def _add_fields(node: Node, ctx: Context, add: AddAttributes, residual: str) -> dict[str, Any]:
+    widths = LaneWidths(ctx.arch.act_bits, ctx.arch.acc_bits)
+    try:
+        factors = {name: make_add_multiplier(getattr(add, name), widths) for name in ("m_own", "m_res")}
+    except UnrepresentableScale as error:
+        raise QuantisationError(f"node {node.name!r} ({node.op}): {error}") from error
+    zero = ctx.qparams(residual).zero_point
+    return {"residual": True, "res_zero": zero, "lo_sum": add.lo, "hi_sum": add.hi, **factors}
+
+
+def lane_fields(node: Node, ctx: Context, lo: int, hi: int) -> dict[str, Any]:
+    """The descriptor fields that configure the lanes, with the residual add where the node has one."""
+    fields: dict[str, Any] = {"out_zero": ctx.qparams(node.outputs[0]).zero_point, "lo": lo, "hi": hi}
+    residual = residual_of(node)
+    if residual is not None:
+        fields |= _add_fields(node, ctx, node.attributes["add"], residual)
+    return fields
