@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random integer-level graphs: the same seed and limits always give the same graph.
+
+Every graph comes with quantisation parameters that keep its outputs in range (some saturation, no constant outputs), so
+that an error anywhere shows. All functions return graphs of batch 1; :func:`random_feeds` makes inputs of any batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from systolith.compiler.ir import AddAttributes, Graph, Node, QParams, Tensor
+
+__all__ = [
+    "GraphBuilder",
+    "Limits",
+    "random_add_graph",
+    "random_conv_graph",
+    "random_feeds",
+    "random_graph",
+    "random_network",
+    "random_pool_graph",
+    "random_requant_graph",
+]
+
+Pair = tuple[int, int]
+Shape = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Largest values the generator draws."""
+
+    act_bits: int = 8
+    weight_bits: int = 8
+    size: int = 12
+    """Height and width of a graph's input."""
+    channels: int = 12
+    kernel: int = 7
+    stride: int = 3
+    dilation: int = 2
+    grouped: bool = False
+    """Also grouped and depthwise convolutions."""
+    padded_average: bool = True
+    """Also average pooling that does not count its padding (its divisor depends on the place)."""
+
+
+@dataclass(kw_only=True)
+class GraphBuilder:
+    """A graph under construction: each method adds a node on named tensors and returns its output's name."""
+
+    rng: np.random.Generator
+    limits: Limits = field(default_factory=Limits)
+    nodes: list[Node] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+
+    # ------------------------------------------------------------------ draws
+
+    def _int(self, low: int, high: int) -> int:
+        """A whole number in ``low..high``."""
+        return int(self.rng.integers(low, high + 1))
+
+    def _qparams(self) -> QParams:
+        bits = self.limits.act_bits
+        kind = self._int(0, 3)
+        quarter = 1 << (bits - 2)
+        zero = {0: 0, 1: -(1 << (bits - 1))}.get(kind, self._int(-quarter, quarter))
+        return QParams(float(self.rng.uniform(0.01, 0.1)), zero, bits)
+
+    def _bounds(self, qparams: QParams) -> Pair:
+        """Bounds relative to the zero point: saturation alone, or with a Relu, or with a Clip."""
+        low, high = qparams.low - qparams.zero_point, qparams.high - qparams.zero_point
+        kind = self._int(0, 3)
+        if kind == 0:
+            return max(low, 0), high
+        if kind == 1:
+            return max(low, -(self._int(1, 1 << (qparams.bits - 1)))), min(high, self._int(1, 1 << (qparams.bits - 1)))
+        return low, high
+
+    def _factor(self, sigma: float) -> float:
+        """A rescaling factor that spreads values of standard deviation ``sigma`` over the output's range."""
+        spread = float(1 << (self.limits.act_bits - 1)) / (2.5 * max(sigma, 1e-3))
+        return min(spread * float(self.rng.uniform(0.5, 1.5)), 3.9)
+
+    def _sigma(self) -> float:
+        """Standard deviation of uniform activations."""
+        return float(1 << self.limits.act_bits) / 12**0.5
+
+    def map_size(self, name: str) -> tuple[int, int, int]:
+        """Channels, height and width of a tensor."""
+        _, channels, *size = self.tensors[name].shape
+        height, width = size or (1, 1)
+        return channels, height, width
+
+    # ------------------------------------------------------------------ nodes
+
+    def _tensor(self, name: str, shape: tuple[int, ...], qparams: QParams | None = None) -> QParams:
+        qparams = qparams or self._qparams()
+        self.tensors[name] = Tensor(name, shape, qparams)
+        return qparams
+
+    def _emit(self, op: str, inputs: tuple[str, ...], output: str, **attributes: Any) -> str:
+        self.nodes.append(Node(op, f"{op.lower()}{len(self.nodes)}", inputs, (output,), attributes, (op[1:],)))
+        return output
+
+    def _fresh(self) -> str:
+        return f"t{len(self.tensors)}"
+
+    def input(self, channels: int, height: int, width: int) -> str:
+        """A graph input."""
+        name = f"x{len(self.inputs)}"
+        self._tensor(name, (1, channels, height, width))
+        self.inputs.append(name)
+        return name
+
+    def _window(self, name: str, *, same: bool) -> dict[str, Any]:
+        """Kernel, strides, pads and dilations that leave at least one output; ``same`` keeps height and width."""
+        _, height, width = self.map_size(name)
+        axes = [self._axis(length, same=same) for length in (height, width)]
+        (ky, sy, top, bottom, dy), (kx, sx, left, right, dx) = axes
+        return {
+            "kernel": (ky, kx),
+            "strides": (sy, sx),
+            "pads": (top, left, bottom, right),
+            "dilations": (dy, dx),
+        }
+
+    def _axis(self, length: int, *, same: bool) -> tuple[int, int, int, int, int]:
+        """Kernel, stride, pads and dilation of one axis."""
+        kernel = self._int(1, self.limits.kernel)
+        dilation = self._int(1, self.limits.dilation) if kernel > 1 else 1
+        reach = dilation * (kernel - 1)
+        if same:
+            before = self._int(0, reach)
+            return kernel, 1, before, reach - before, dilation
+        before, after = self._int(0, reach), self._int(0, reach)
+        if before + after < reach + 1 - length:
+            return 1, 1, 0, 0, 1
+        return kernel, self._int(1, self.limits.stride), before, after, dilation
+
+    def conv(
+        self, name: str, outputs: int | None = None, *, residual: str | None = None, flat: bool = False, group: int = 1
+    ) -> str:
+        """A convolution of random window; ``flat`` takes the whole map to a vector (a Gemm)."""
+        inputs, height, width = self.map_size(name)
+        window = self._window(name, same=residual is not None)
+        if flat:
+            window = {"kernel": (height, width), "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
+        if residual is not None:
+            outputs = self.map_size(residual)[0]
+        outputs = group * max(1, (outputs or self._int(1, self.limits.channels)) // group)
+        bound = (1 << (self.limits.weight_bits - 1)) - 1
+        weight = self.rng.integers(-bound - 1, bound + 1, (outputs, inputs // group, *window["kernel"]))
+        sigma = self._sigma() * np.sqrt((weight.astype(float) ** 2).sum(axis=(1, 2, 3)))
+        output = self._fresh()
+        size = _output_size((height, width), window)
+        qparams = self._tensor(output, (1, outputs) if flat else (1, outputs, *size))
+        low, high = self._bounds(qparams) if residual is None else (qparams.low, qparams.high)
+        self.constants[f"{output}.weight"] = weight.astype(np.int64)
+        self.constants[f"{output}.bias"] = np.rint(self.rng.normal(0, sigma / 2)).astype(np.int64)
+        self.constants[f"{output}.factor"] = np.array([self._factor(value) for value in sigma])
+        return self._emit(
+            "QConv",
+            (name,) if residual is None else (name, residual),
+            output,
+            weight=f"{output}.weight",
+            bias=f"{output}.bias",
+            factor=f"{output}.factor",
+            **window,
+            group=group,
+            lo=low,
+            hi=high,
+            **({} if residual is None else {"add": self._add(qparams)}),
+        )
+
+    def _add(self, qparams: QParams) -> AddAttributes:
+        own, other = self.rng.uniform(0.2, 0.9, 2)
+        return AddAttributes(float(own), float(other), *self._bounds(qparams))
+
+    def pool(self, name: str, mode: str | None = None) -> str:
+        """Max or average pooling."""
+        channels, height, width = self.map_size(name)
+        window = self._window(name, same=False)
+        mode = mode or ("max", "average")[self._int(0, 1)]
+        kernel, pads = window["kernel"], window["pads"]
+        # a window wholly in the padding has no maximum and no average
+        pads = tuple(min(pad, kernel[axis % 2] - 1) for axis, pad in enumerate(pads))
+        window |= {"dilations": (1, 1), "pads": pads}
+        size = _output_size((height, width), window)
+        del window["dilations"]
+        output = self._fresh()
+        qparams = self._tensor(output, (1, channels, *size))
+        low, high = self._bounds(qparams)
+        include = bool(self._int(0, 1)) or not (self.limits.padded_average and mode == "average")
+        factor = 1.0 if self._int(0, 1) else float(self.rng.uniform(0.3, 1.2))
+        window |= {"mode": mode, "count_include_pad": include, "factor": factor, "lo": low, "hi": high}
+        return self._emit("QPool", (name,), output, **window)
+
+    def add(self, left: str, right: str) -> str:
+        """A stand-alone add of two tensors of one shape."""
+        output = self._fresh()
+        qparams = self._tensor(output, self.tensors[left].shape)
+        return self._emit("QAdd", (left, right), output, add=self._add(qparams))
+
+    def requant(self, name: str) -> str:
+        """A change of scale and zero point."""
+        output = self._fresh()
+        qparams = self._tensor(output, self.tensors[name].shape)
+        low, high = self._bounds(qparams)
+        return self._emit("QRequant", (name,), output, factor=float(self.rng.uniform(0.3, 2.0)), lo=low, hi=high)
+
+    def graph(self, name: str, *outputs: str) -> Graph:
+        """The finished graph."""
+        return Graph(
+            name=name,
+            inputs=tuple(self.inputs),
+            outputs=outputs,
+            nodes=tuple(self.nodes),
+            tensors=dict(self.tensors),
+            constants=dict(self.constants),
+        )
+
+
+def _output_size(size: Pair, window: dict[str, Any]) -> Pair:
+    """Height and width after a window."""
+    pads = window["pads"]
+    lengths = [
+        (size[axis] + pads[axis] + pads[axis + 2] - window["dilations"][axis] * (window["kernel"][axis] - 1) - 1)
+        // window["strides"][axis]
+        + 1
+        for axis in range(2)
+    ]
+    return lengths[0], lengths[1]
+
+
+def _start(seed: int, limits: Limits | None) -> tuple[GraphBuilder, str]:
+    """A builder with one random input."""
+    rng = np.random.default_rng(seed)
+    limits = limits or Limits()
+    builder = GraphBuilder(rng=rng, limits=limits)
+    high = [limits.channels, limits.size, limits.size]
+    channels, height, width = (int(value) for value in rng.integers(1, np.array(high) + 1))
+    return builder, builder.input(channels, height, width)
+
+
+def random_conv_graph(seed: int, limits: Limits | None = None, *, residual: bool | None = None) -> Graph:
+    """One convolution; with ``residual`` (drawn if None) a second input is added in."""
+    builder, x = _start(seed, limits)
+    channels, height, width = builder.map_size(x)
+    divisors = [value for value in range(1, channels + 1) if channels % value == 0]
+    group = int(builder.rng.choice(divisors)) if builder.limits.grouped else 1
+    if residual is None:
+        residual = bool(builder.rng.integers(0, 2))
+    if not residual:
+        return builder.graph(f"conv{seed}", builder.conv(x, group=group))
+    outputs = group * int(builder.rng.integers(1, max(1, builder.limits.channels // group) + 1))
+    other = builder.input(outputs, height, width)
+    return builder.graph(f"conv{seed}", builder.conv(x, residual=other, group=group))
+
+
+def random_pool_graph(seed: int, limits: Limits | None = None, *, mode: str | None = None) -> Graph:
+    """One max or average pooling."""
+    builder, x = _start(seed, limits)
+    return builder.graph(f"pool{seed}", builder.pool(x, mode))
+
+
+def random_add_graph(seed: int, limits: Limits | None = None) -> Graph:
+    """One stand-alone add of two inputs."""
+    builder, x = _start(seed, limits)
+    return builder.graph(f"add{seed}", builder.add(x, builder.input(*builder.map_size(x))))
+
+
+def random_requant_graph(seed: int, limits: Limits | None = None) -> Graph:
+    """One change of quantisation."""
+    builder, x = _start(seed, limits)
+    return builder.graph(f"requant{seed}", builder.requant(x))
+
+
+def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -> Graph:
+    """Convolutions with residual and stand-alone adds, pools and requantisations, ended by a Gemm."""
+    builder, x = _start(seed, limits)
+    for _ in range(depth):
+        kind = int(builder.rng.integers(0, 6))
+        if kind <= 2:
+            x = builder.conv(x)
+        elif kind == 3:
+            branch = builder.conv(x, residual=x)
+            x = builder.add(branch, x)
+        elif kind == 4:
+            x = builder.pool(x)
+        else:
+            x = builder.requant(x)
+    return builder.graph(f"network{seed}", builder.conv(x, flat=True))
+
+
+def random_graph(seed: int, limits: Limits | None = None) -> Graph:
+    """Any of the above, by seed."""
+    makers: tuple[Callable[[int, Limits | None], Graph], ...] = (
+        random_conv_graph,
+        random_conv_graph,
+        random_pool_graph,
+        random_add_graph,
+        random_requant_graph,
+        random_network,
+    )
+    return makers[seed % len(makers)](seed, limits)
+
+
+def random_feeds(graph: Graph, seed: int, *, batch: int = 1) -> dict[str, NDArray[np.int64]]:
+    """Uniform integers over the whole range of every input, ``batch`` of them."""
+    rng = np.random.default_rng(seed)
+    feeds = {}
+    for name in graph.inputs:
+        tensor = graph.tensors[name]
+        if tensor.qparams is None:
+            raise ValueError(f"input {name!r} has no quantisation")
+        shape = (batch, *tensor.shape[1:])
+        feeds[name] = rng.integers(tensor.qparams.low, tensor.qparams.high + 1, shape)
+    return feeds
