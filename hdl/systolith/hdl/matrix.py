@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The array with its skews: whole windows and weight rows in, whole vectors of partial sums out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.array import Array
+from systolith.hdl.cell import CELL_LATENCY, RowPayload
+from systolith.hdl.payload import Tag, WeightPayload, WindowPayload, flow
+from systolith.hdl.skew import Skew, delayed
+from systolith.hdl.target import Target
+from systolith.spec.arch import Arch
+
+__all__ = ["Matrix", "PsumPayload", "matrix_latency"]
+
+
+def matrix_latency(arch: Arch) -> int:
+    """Cycles from a window to its sums: down the row groups, through the last cell, across the columns."""
+    return arch.rows // arch.psum_spacing - 1 + CELL_LATENCY + arch.cols - 1
+
+
+class PsumPayload(data.StructLayout):
+    """The products of one window with all columns, and the window's tag."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``."""
+        super().__init__({"tag": Tag, "data": data.ArrayLayout(signed(arch.psum_bits), arch.cols)})
+
+
+class Matrix(wiring.Component):
+    """``psums.data[c] = sum over r of windows.data[r] * weight[r][c]``, :func:`matrix_latency` cycles after the window.
+
+    A window whose tag says ``start`` is the first to meet the weights loaded since the previous such window. Row
+    group r of the next pass's weights may come from r cycles after a ``start`` window on, and must come before the
+    next one.
+
+    Members: ``windows`` (In), ``weights`` (In), ``psums`` (Out), all valid-only streams.
+    """
+
+    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
+        """Build for the sizes of ``arch``."""
+        self._arch = arch
+        self._target = target
+        self._groups = arch.rows // arch.psum_spacing
+        super().__init__(
+            {
+                "windows": In(flow(WindowPayload(arch))),
+                "weights": In(flow(WeightPayload(arch))),
+                "psums": Out(flow(PsumPayload(arch))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.array = array = Array(arch=self._arch, target=self._target)
+        self._feed_rows(m, array)
+        self._feed_columns(m, array)
+        self._collect(m, array)
+        self._delay_tag(m)
+        return m
+
+    def _feed_rows(self, m: Module, array: Array) -> None:
+        """Activations and swap, one row group a cycle later than the one above; load flags as they come."""
+        arch, window = self._arch, self.windows.payload
+        feed = RowPayload(arch)
+        m.submodules.row_skew = skew = Skew(shape=feed, delays=range(self._groups))
+        flags = arch.psum_spacing // arch.weight_rows
+        for group in range(self._groups):
+            rows = range(group * arch.psum_spacing, (group + 1) * arch.psum_spacing)
+            selected = [
+                self.weights.valid & (self.weights.payload.row == group * flags + flag) for flag in range(flags)
+            ]
+            m.d.comb += [
+                skew.input[group].acts.eq(Cat(window.data[row] for row in rows)),
+                skew.input[group].swap.eq(self.windows.valid & window.tag.start),
+                array.west[group].acts.eq(skew.output[group].acts),
+                array.west[group].swap.eq(skew.output[group].swap),
+                array.west[group].load.eq(Cat(selected)),
+            ]
+
+    def _feed_columns(self, m: Module, array: Array) -> None:
+        """Weights, one column a cycle later than the one to its left."""
+        arch = self._arch
+        column = data.ArrayLayout(signed(arch.weight_bits), arch.weight_rows)
+        m.submodules.weight_skew = skew = Skew(shape=column, delays=range(arch.cols))
+        for index in range(arch.cols):
+            rows = [self.weights.payload.data[row][index] for row in range(arch.weight_rows)]
+            m.d.comb += [skew.input[index].eq(Cat(rows)), array.weights[index].eq(skew.output[index])]
+
+    def _collect(self, m: Module, array: Array) -> None:
+        """Sums, aligned with the last column's."""
+        cols = self._arch.cols
+        m.submodules.sum_skew = skew = Skew(shape=signed(self._arch.psum_bits), delays=range(cols - 1, -1, -1))
+        m.d.comb += [skew.input.eq(array.psums), self.psums.payload.data.eq(skew.output)]
+
+    def _delay_tag(self, m: Module) -> None:
+        """The tag and its valid bit beside the data."""
+        valid: Any = self.windows.valid
+        for step in range(1, matrix_latency(self._arch) + 1):
+            register = Signal(name=f"valid_{step}")
+            m.d.sync += register.eq(valid)
+            valid = register
+        m.d.comb += [
+            self.psums.valid.eq(valid),
+            self.psums.payload.tag.eq(delayed(m, self.windows.payload.tag, Tag, matrix_latency(self._arch), "tag")),
+        ]

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What travels between the stages of the engine. All internal streams are valid-only: nothing downstream ever waits."""
+
+from __future__ import annotations
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, enum, stream
+
+from systolith.spec.arch import Arch, clog2
+from systolith.spec.fixed import LaneWidths
+
+__all__ = [
+    "Advance",
+    "LaneConfig",
+    "LanePayload",
+    "SumPayload",
+    "Tag",
+    "WeightPayload",
+    "WindowPayload",
+    "flow",
+]
+
+
+class Advance(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg] # the metaclass takes it
+    """Which step of the store walk follows an output pixel."""
+
+    PIXEL = 0
+    """The next pixel of the row."""
+    ROW = 1
+    """The first pixel of the next row."""
+    BLOCK = 2
+    """The first pixel of the next channel block."""
+    END = 3
+    """None: the descriptor's last pixel."""
+
+
+Tag = data.StructLayout(
+    {
+        "start": 1,  # first window of a pass; for the array also: swap the weights
+        "first": 1,  # first reduction step of its pixel: begin a new sum
+        "last": 1,  # last reduction step: the sum leaves
+        "advance": Advance,  # with ``last``: the store walk's next step
+    }
+)
+"""What the control knows about a window; it travels with the data."""
+
+
+def flow(payload: data.Layout) -> stream.Signature:
+    """A valid-only stream."""
+    return stream.Signature(payload, always_ready=True)
+
+
+class WindowPayload(data.StructLayout):
+    """A window of ``arch.window`` activations on its way to the array or the vector unit."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``."""
+        members = {
+            "vector": unsigned(1),  # 1: for the vector unit, 0: for the array
+            "maximum": unsigned(1),  # the vector unit takes the maximum instead of the sum
+            "tag": Tag,
+            "data": data.ArrayLayout(signed(arch.act_bits), arch.window),
+        }
+        super().__init__(members)
+
+
+class WeightPayload(data.StructLayout):
+    """``weight_rows`` rows of weights; ``row`` numbers such groups from the top of the array."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``."""
+        row = data.ArrayLayout(signed(arch.weight_bits), arch.cols)
+        members = {"row": unsigned(clog2(arch.pass_lines)), "data": data.ArrayLayout(row, arch.weight_rows)}
+        super().__init__(members)
+
+
+class SumPayload(data.StructLayout):
+    """A finished C-vector of accumulators; the vector unit fills the first ``lanes`` of it."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``."""
+        members = {
+            "vector": unsigned(1),
+            "advance": Advance,
+            "data": data.ArrayLayout(signed(arch.acc_bits), arch.cols),
+        }
+        super().__init__(members)
+
+
+class LanePayload(data.StructLayout):
+    """What one lane works on."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``; without ``arch.residual`` there is no operand."""
+        widths = LaneWidths(arch.act_bits, arch.acc_bits)
+        members: dict[str, object] = {
+            "acc": signed(arch.acc_bits),
+            "bias": signed(arch.acc_bits),
+            "multiplier": unsigned(widths.mult),
+            "shift": unsigned(widths.shift),
+        }
+        if arch.residual:
+            members["residual"] = signed(arch.act_bits)
+        super().__init__(members)
+
+
+class LaneConfig(data.StructLayout):
+    """What all lanes share during a descriptor; the names are those of the ISA's fields."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``; without ``arch.residual`` only the first three members exist."""
+        widths = LaneWidths(arch.act_bits, arch.acc_bits)
+        delta = signed(widths.delta)
+        members: dict[str, object] = {"out_zero": signed(arch.act_bits), "lo": delta, "hi": delta}
+        if arch.residual:
+            factor = unsigned(widths.add_mult)
+            members |= {
+                "residual": unsigned(1),
+                "res_zero": signed(arch.act_bits),
+                "m_own": factor,
+                "m_res": factor,
+                "lo_sum": delta,
+                "hi_sum": delta,
+            }
+        super().__init__(members)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vector unit: sums or maxima over the windows of an output pixel, one lane a channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.payload import SumPayload, WindowPayload, flow
+from systolith.spec.arch import Arch
+
+__all__ = ["VECTOR_LATENCY", "VectorUnit"]
+
+VECTOR_LATENCY = 1
+"""Cycles from a pixel's last window to its result."""
+
+
+class VectorUnit(wiring.Component):
+    """Reduces the first ``lanes`` elements of windows, from the one tagged ``first`` to the one tagged ``last``.
+
+    The result leaves at ``sums`` :data:`VECTOR_LATENCY` cycles after the last window; its columns beyond ``lanes``
+    are zero.
+
+    Members: ``windows`` (In), ``sums`` (Out), valid-only streams.
+    """
+
+    def __init__(self, *, arch: Arch) -> None:
+        """Build for the sizes of ``arch``."""
+        self._arch = arch
+        super().__init__({"windows": In(flow(WindowPayload(arch))), "sums": Out(flow(SumPayload(arch)))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        window, result = self.windows.payload, self.sums.payload
+        m.d.comb += result.vector.eq(1)
+        m.d.sync += [self.sums.valid.eq(self.windows.valid & window.tag.last), result.advance.eq(window.tag.advance)]
+        for lane in range(self._arch.lanes):
+            running = Signal(signed(self._arch.acc_bits), name=f"running{lane}", reset_less=True)
+            element = window.data[lane]
+            keep = window.maximum & (running > element)
+            reduced = Mux(window.maximum, Mux(keep, running, element), running + element)
+            with m.If(self.windows.valid):
+                m.d.sync += running.eq(Mux(window.tag.first, element, reduced))
+            m.d.comb += result.data[lane].eq(running)
+        return m
