@@ -42,9 +42,10 @@ class OnlyContract(Contract):
         return ContractCheck(kept=not faults, metadata={"faults": faults})
 
     def render_broken_contract(self, check: ContractCheck) -> None:
-        """Print one line an import at fault."""
+        """Print one line an import at fault, and what would be accepted."""
         for importer, imported, line in check.metadata["faults"]:
-            output.print_error(f"{importer}:{line} imports {imported}, which is not among {_names(self.allowed)}")
+            output.print_error(f"{importer}:{line} imports {imported}")
+        output.print(f"Allowed: {', '.join(['the standard library', *_names(self.allowed)])}")
         output.new_line()
 
     def _bound(self, graph: ImportGraph) -> set[str]:
