@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The float level's passes in their order: what a network goes through between import and quantisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..ir import Graph
+from ..verify import verify
+from .drop_identities import drop_identities
+from .fold_batch_norm import fold_batch_norm
+from .fuse_activation import fuse_activation
+from .fuse_bias import fuse_bias
+from .normalise_gemm import normalise_gemm
+from .remove_dead_code import remove_dead_code
+from .sink_reshapes import sink_reshapes
+from .split_tail import split_tail
+
+__all__ = ["FLOAT_PASSES", "prepare_float"]
+
+FLOAT_PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    drop_identities,
+    split_tail,
+    normalise_gemm,
+    sink_reshapes,
+    fuse_bias,
+    fold_batch_norm,
+    # A bias may also follow the batch normalisation.
+    fuse_bias,
+    fuse_activation,
+    # Merged reshapes may have become identities.
+    drop_identities,
+    remove_dead_code,
+)
+"""Each takes a float-level graph to an equal one, exactly but for folding's rounding."""
+
+
+def prepare_float(graph: Graph) -> Graph:
+    """Run :data:`FLOAT_PASSES`, verifying after each; raises UnsupportedModel for what cannot be brought into form."""
+    for step in FLOAT_PASSES:
+        graph = step(graph)
+        verify(graph, f"pass {step.__name__}")
+    return graph

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of the integer level (see :mod:`.ir`), node by node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from systolith.spec.fixed import LaneWidths
+
+from .errors import VerifyError
+from .ir import AddAttributes, Graph, Node, QParams
+
+__all__ = ["ADD_LIMIT", "ATTRIBUTES", "FACTOR_LIMIT", "check_integer_node", "check_integer_tensors", "image_shape"]
+
+_WIDTHS = LaneWidths(8, 32)
+
+FACTOR_LIMIT = float(1 << (_WIDTHS.headroom - _WIDTHS.guard))
+"""A requantisation factor is below this, whatever the widths."""
+
+ADD_LIMIT = float(1 << (_WIDTHS.add_mult - _WIDTHS.add_post))
+"""A factor of an add is below this, whatever the widths."""
+
+_BOUNDS = frozenset({"lo", "hi"})
+_WINDOW = frozenset({"kernel", "strides", "pads"})
+
+ATTRIBUTES: Mapping[str, frozenset[str]] = {
+    "QConv": _BOUNDS | _WINDOW | {"weight", "bias", "factor", "dilations", "group"},
+    "QPool": _BOUNDS | _WINDOW | {"mode", "count_include_pad", "factor"},
+    "QAdd": frozenset({"add"}),
+    "QRequant": _BOUNDS | {"factor"},
+    "View": frozenset(),
+}
+"""Each operator and the attributes it must have; a QConv with a residual also has ``add``."""
+
+
+def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, height and width of an activation; raises VerifyError for another rank than 2 and 4."""
+    if len(shape) == 4:
+        return shape[1], shape[2], shape[3]
+    if len(shape) == 2:
+        return shape[1], 1, 1
+    raise VerifyError(f"shape {shape} is of rank {len(shape)}, expected (N, C) or (N, C, H, W)")
+
+
+def check_integer_tensors(graph: Graph) -> None:
+    """Every tensor is an image or a vector with usable quantisation parameters."""
+    for tensor in graph.tensors.values():
+        image_shape(tensor.shape)
+        params = tensor.qparams
+        if params is None or not math.isfinite(params.scale) or params.scale <= 0:
+            raise VerifyError(f"tensor {tensor.name!r}: expected a positive finite scale, got {params}")
+        if not params.low <= params.zero_point <= params.high:
+            raise VerifyError(f"tensor {tensor.name!r}: zero point {params.zero_point} is not of {params.bits} bits")
+
+
+def check_integer_node(graph: Graph, node: Node) -> None:
+    """Check one node; raises VerifyError."""
+    try:
+        _RULES[node.op](graph, node)
+    except VerifyError as error:
+        raise VerifyError(f"node {node.name!r} ({node.op}): {error}") from error
+
+
+def _expect(condition: bool, message: str) -> None:
+    if not condition:
+        raise VerifyError(message)
+
+
+def _qparams(graph: Graph, name: str) -> QParams:
+    params = graph.tensors[name].qparams
+    if params is None:
+        raise VerifyError(f"tensor {name!r} is not quantised")
+    return params
+
+
+def _check_bounds(lo: int, hi: int, params: QParams) -> None:
+    low, high = params.low - params.zero_point, params.high - params.zero_point
+    _expect(low <= lo <= hi <= high, f"bounds {lo}..{hi} are not inside {low}..{high}")
+
+
+def _check_factor(factor: float, limit: float) -> None:
+    _expect(math.isfinite(factor) and 0 < factor < limit, f"factor {factor!r} is not in (0, {limit:g})")
+
+
+def _window_outputs(graph: Graph, node: Node, dilations: tuple[int, int]) -> tuple[int, int]:
+    _, height, width = image_shape(graph.tensors[node.inputs[0]].shape)
+    (kh, kw), (sy, sx), (top, left, bottom, right) = (node.attributes[key] for key in ("kernel", "strides", "pads"))
+    rows = (height + top + bottom - (kh - 1) * dilations[0] - 1) // sy + 1
+    return rows, (width + left + right - (kw - 1) * dilations[1] - 1) // sx + 1
+
+
+def _check_result(graph: Graph, node: Node, expected: tuple[int, int, int]) -> None:
+    got = image_shape(graph.tensors[node.outputs[0]].shape)
+    _expect(got == expected, f"output has (C, H, W) {got}, its operands make {expected}")
+
+
+def _check_conv(graph: Graph, node: Node) -> None:
+    given = node.attributes
+    weight, bias, factor = (graph.constant(given[key]) for key in ("weight", "bias", "factor"))
+    channels = image_shape(graph.tensors[node.inputs[0]].shape)[0]
+    outputs, group = weight.shape[0], given["group"]
+    shape = (outputs, channels // group, *given["kernel"])
+    _expect(channels % group == 0 and outputs % group == 0, f"group {group} does not divide {channels} and {outputs}")
+    _expect(weight.shape == shape, f"weight has shape {weight.shape}, expected {shape}")
+    _expect(weight.dtype == np.int64 and bias.dtype == np.int64, "weight and bias must be int64")
+    _expect(bias.shape == factor.shape == (outputs,), f"bias and factor must have {outputs} elements")
+    for value in factor:
+        _check_factor(float(value), FACTOR_LIMIT)
+    _check_result(graph, node, (outputs, *_window_outputs(graph, node, given["dilations"])))
+    _check_conv_bounds(graph, node)
+
+
+def _check_conv_bounds(graph: Graph, node: Node) -> None:
+    """With a residual ``lo`` and ``hi`` belong to the convolution's own scale, whose zero point is not recorded."""
+    lo, hi = node.attributes["lo"], node.attributes["hi"]
+    params = _qparams(graph, node.outputs[0])
+    if len(node.inputs) == 1:
+        _expect("add" not in node.attributes, "it has an add but no second operand")
+        _check_bounds(lo, hi, params)
+        return
+    span = params.high - params.low
+    _expect(-span <= lo <= hi <= span and hi - lo <= span, f"bounds {lo}..{hi} are wider than {params.bits} bits")
+    _check_add(graph, node, node.inputs[1:])
+
+
+def _check_add(graph: Graph, node: Node, operands: tuple[str, ...]) -> None:
+    add = node.attributes.get("add")
+    if not isinstance(add, AddAttributes):
+        raise VerifyError("it has a second operand but no add")
+    for name in operands:
+        expected, got = (image_shape(graph.tensors[item].shape) for item in (node.outputs[0], name))
+        _expect(expected == got, f"operand {name!r} has (C, H, W) {got}, the sum {expected}")
+    _check_factor(add.m_own, ADD_LIMIT)
+    _check_factor(add.m_res, ADD_LIMIT)
+    _check_bounds(add.lo, add.hi, _qparams(graph, node.outputs[0]))
+
+
+def _check_pool(graph: Graph, node: Node) -> None:
+    given = node.attributes
+    _expect(given["mode"] in ("max", "average"), f"mode {given['mode']!r} is neither max nor average")
+    channels = image_shape(graph.tensors[node.inputs[0]].shape)[0]
+    _check_factor(given["factor"], FACTOR_LIMIT)
+    _check_bounds(given["lo"], given["hi"], _qparams(graph, node.outputs[0]))
+    _check_result(graph, node, (channels, *_window_outputs(graph, node, (1, 1))))
+
+
+def _check_sum(graph: Graph, node: Node) -> None:
+    _expect(len(node.inputs) == 2, f"it has {len(node.inputs)} operands, expected 2")
+    _check_add(graph, node, node.inputs)
+
+
+def _check_requant(graph: Graph, node: Node) -> None:
+    _check_factor(node.attributes["factor"], FACTOR_LIMIT)
+    _check_bounds(node.attributes["lo"], node.attributes["hi"], _qparams(graph, node.outputs[0]))
+    _check_result(graph, node, image_shape(graph.tensors[node.inputs[0]].shape))
+
+
+def _check_view(graph: Graph, node: Node) -> None:
+    source, result = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
+    _expect(source.qparams == result.qparams, "it changes the quantisation")
+    before, after = image_shape(source.shape), image_shape(result.shape)
+    _expect(math.prod(before) == math.prod(after), f"it turns {source.shape} into {result.shape}")
+    _expect(before[0] == after[0] or _is_line(before) and _is_line(after), "it changes the NHWC order")
+
+
+def _is_line(shape: tuple[int, int, int]) -> bool:
+    """Whether NCHW and NHWC are the same order: a single channel or a single pixel."""
+    return shape[0] == 1 or shape[1:] == (1, 1)
+
+
+_RULES: Mapping[str, Callable[[Graph, Node], None]] = {
+    "QAdd": _check_sum,
+    "QConv": _check_conv,
+    "QPool": _check_pool,
+    "QRequant": _check_requant,
+    "View": _check_view,
+}
