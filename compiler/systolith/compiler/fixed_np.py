@@ -75,7 +75,7 @@ def _wide_product(operand: Ints, multiplier: Ints, widths: LaneWidths) -> Ints:
     whole = operand * (multiplier >> n) + (lower >> n)
     floor = whole >> (widths.post - n)
     rest = ((whole & ((1 << (widths.post - n)) - 1)) << n) + (lower & ((1 << n) - 1))
-    return floor + _round_up(floor, rest, widths.post)
+    return np.asarray(floor + _round_up(floor, rest, widths.post))
 
 
 def requantise(acc: ArrayLike, multiplier: Ints, shift: Ints, low: int, high: int, widths: LaneWidths) -> Ints:

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's work at a network's borders: between the network's own inputs and outputs and the engine's integers.
+
+A network takes and gives floats, or integers of its own type (int8, uint8, ...). The engine's integers are signed;
+unsigned ones are the engine's plus ``2**(bits - 1)``. What the host does after the outputs (*host tail*) is a tuple of
+steps in text, as reports show them: ``Softmax``, ``QuantizeLinear(scale=0.00390625, zero_point=-128, dtype=int8)``,
+``DequantizeLinear(...)``. They start from the dequantised outputs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .fixed_np import Ints
+from .ir import Graph, QParams
+
+__all__ = [
+    "HostStep",
+    "dequantise",
+    "engine_inputs",
+    "from_engine",
+    "network_outputs",
+    "network_type",
+    "quantise",
+    "run_host_tail",
+    "to_engine",
+]
+
+Floats = NDArray[np.float32]
+Array = NDArray[Any]
+
+_SOFTMAX_AXIS = 1
+_STEP = re.compile(r"(\w+)\(scale=([^,]+), zero_point=(-?\d+), dtype=(u?)int(\d+)\)")
+
+
+def network_type(qparams: QParams) -> np.dtype[Any]:
+    """The network's own integer type for a tensor."""
+    return np.dtype(f"{'u' * qparams.unsigned}int{qparams.bits}")
+
+
+def _shift(qparams: QParams) -> int:
+    """What the network's integers have more than the engine's."""
+    return 1 << (qparams.bits - 1) if qparams.unsigned else 0
+
+
+def quantise(values: Array, qparams: QParams) -> Ints:
+    """Real numbers to the engine's integers as ONNX QuantizeLinear does it: float32 division, ties to even, saturated.
+
+    Raises:
+        ValueError: a value is NaN.
+    """
+    if np.isnan(values).any():
+        raise ValueError(f"input values must be numbers, got {int(np.isnan(values).sum())} NaN")
+    steps = np.rint(values.astype(np.float32) / np.float32(qparams.scale)).astype(np.float64)
+    return np.asarray(np.clip(steps + qparams.zero_point, qparams.low, qparams.high), dtype=np.int64)
+
+
+def dequantise(codes: Ints, qparams: QParams) -> Floats:
+    """The engine's integers to real numbers as ONNX DequantizeLinear does it, float32."""
+    return (codes - qparams.zero_point).astype(np.float32) * np.float32(qparams.scale)
+
+
+def to_engine(values: Array, qparams: QParams, *, integer: bool) -> Ints:
+    """A network's input as the engine's integers; ``integer`` if it is integers already.
+
+    Raises:
+        ValueError: NaN, or integers outside the network's type.
+    """
+    if not integer:
+        return quantise(values, qparams)
+    codes = np.asarray(values, dtype=np.int64) - _shift(qparams)
+    if not np.issubdtype(values.dtype, np.integer) or (codes < qparams.low).any() or (codes > qparams.high).any():
+        raise ValueError(f"input values must be {network_type(qparams)}, got {values.dtype} outside that range")
+    return codes
+
+
+def from_engine(codes: Ints, qparams: QParams, *, integer: bool) -> Array:
+    """The engine's integers as a network's output: its own integer type, or float32."""
+    if not integer:
+        return dequantise(codes, qparams)
+    return (codes + _shift(qparams)).astype(network_type(qparams))
+
+
+@dataclass(frozen=True)
+class HostStep:
+    """One step of the host tail; ``qparams`` where it changes between real numbers and integers."""
+
+    op: str
+    qparams: QParams | None = None
+
+    @property
+    def text(self) -> str:
+        """The step as reports show it; :meth:`parse` reads it back."""
+        if self.qparams is None:
+            return self.op
+        zero = self.qparams.zero_point + _shift(self.qparams)
+        return f"{self.op}(scale={self.qparams.scale!r}, zero_point={zero}, dtype={network_type(self.qparams)})"
+
+    @classmethod
+    def parse(cls, text: str) -> HostStep:
+        """The step that ``text`` shows; raises ValueError for anything else."""
+        if text == "Softmax":
+            return cls(text)
+        match = _STEP.fullmatch(text)
+        if match is None or match[1] not in ("QuantizeLinear", "DequantizeLinear"):
+            raise ValueError(f"host step must be Softmax, QuantizeLinear(...) or DequantizeLinear(...), got {text!r}")
+        bits, unsigned = int(match[5]), bool(match[4])
+        shift = 1 << (bits - 1) if unsigned else 0
+        return cls(match[1], QParams(float(match[2]), int(match[3]) - shift, bits, unsigned))
+
+    def run(self, values: Array) -> Array:
+        """The step on real numbers or, for DequantizeLinear, on the network's integers; axis 0 is the batch."""
+        if self.qparams is None:
+            return _softmax(values)
+        if self.op == "QuantizeLinear":
+            return from_engine(quantise(values, self.qparams), self.qparams, integer=True)
+        return dequantise(to_engine(values, self.qparams, integer=True), self.qparams)
+
+
+def _softmax(values: Array) -> Floats:
+    powers = np.exp(values - values.max(axis=_SOFTMAX_AXIS, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=_SOFTMAX_AXIS, keepdims=True), dtype=np.float32)
+
+
+def run_host_tail(steps: Sequence[str], values: Array) -> Array:
+    """The host tail on dequantised outputs, (N, C) float32."""
+    for text in steps:
+        values = HostStep.parse(text).run(values)
+    return values
+
+
+def _tensor_qparams(graph: Graph, name: str) -> QParams:
+    qparams = graph.tensors[name].qparams
+    if qparams is None:
+        raise ValueError(f"tensor {name!r} has no quantisation: not an integer-level graph")
+    return qparams
+
+
+def engine_inputs(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Ints]:
+    """The network's inputs, any batch, as the engine's integers. Raises ValueError like :func:`to_engine`."""
+    return {
+        name: to_engine(values, _tensor_qparams(graph, name), integer=name in graph.integer_io)
+        for name, values in feeds.items()
+    }
+
+
+def network_outputs(graph: Graph, results: Mapping[str, Ints]) -> dict[str, Array]:
+    """The network's outputs, host tail included, from the engine's integers."""
+    outputs: dict[str, Array] = {}
+    for name in graph.outputs:
+        integer = name in graph.integer_io and not graph.host_tail
+        values = from_engine(results[name], _tensor_qparams(graph, name), integer=integer)
+        outputs[name] = run_host_tail(graph.host_tail, values)
+    return outputs

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layers of a QDQ network between their DequantizeLinear and QuantizeLinear: each gives a pending result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..fixed_np import Ints
+from ..ir import Node
+from .qdq_constants import accumulator_bias, refuse, weights_by_output
+from .qdq_values import Activation, FloatInput, FloatNumbers, HostTail, Pending, Reals, Value, Weights
+from .qdq_walk import Walk
+
+__all__ = ["LAYERS"]
+
+_GEMM = {"alpha": 1.0, "beta": 1.0, "transA": False}
+"""What a Gemm must have to be a plain product."""
+
+_WHOLE_MAP = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "group": 1}
+"""The window of a layer that sees its whole input at once."""
+
+_FREE = (-math.inf, math.inf)
+
+
+def _identity(walk: Walk, node: Node) -> Value:
+    return walk.value(node, 0)
+
+
+def _reshape(walk: Walk, node: Node) -> Value:
+    value = walk.value(node, 0)
+    if isinstance(value, FloatInput | Activation | Pending):
+        return replace(value, shape=tuple(node.attributes["shape"]))
+    if isinstance(value, HostTail):
+        raise refuse(node, "it follows the Softmax", "nothing but QuantizeLinear and DequantizeLinear there")
+    raise refuse(node, "it reshapes a quantised constant", "activations", "reshape the weights before quantising")
+
+
+# ---------------------------------------------------------------------- activation functions
+
+
+def _relu(walk: Walk, node: Node) -> Value:
+    return _limit(walk, node, 0.0, math.inf)
+
+
+def _clip(walk: Walk, node: Node) -> Value:
+    return _limit(walk, node, node.attributes["min"], node.attributes["max"])
+
+
+def _limit(walk: Walk, node: Node, low: float, high: float) -> Value:
+    value = walk.value(node, 0)
+    if not isinstance(value, Pending):
+        value = walk.rescaled(node, walk.real(node), ())
+    return value.bounded(low, high, node.op)
+
+
+# ---------------------------------------------------------------------- products
+
+
+def _conv(walk: Walk, node: Node) -> Value:
+    activation = walk.in_shape(node, walk.real(node))
+    weight, scale = _weights(walk, node, axis=0)
+    attributes = {key: node.attributes[key] for key in ("strides", "pads", "dilations", "group")}
+    return _product(walk, node, activation, weight, scale, {"kernel": node.attributes["kernel_shape"], **attributes})
+
+
+def _gemm(walk: Walk, node: Node) -> Value:
+    wrong = [f"{key}={node.attributes[key]:g}" for key, one in _GEMM.items() if node.attributes[key] != one]
+    if wrong:
+        accepted = ", ".join(f"{key}={one:g}" for key, one in _GEMM.items())
+        raise refuse(node, ", ".join(wrong), accepted, "fold the factors into the weights before quantising")
+    return _dense(walk, node, axis=0 if node.attributes["transB"] else 1)
+
+
+def _matmul(walk: Walk, node: Node) -> Value:
+    return _dense(walk, node, axis=1)
+
+
+def _dense(walk: Walk, node: Node, axis: int) -> Value:
+    """A matrix product as a convolution whose kernel covers the map that was flattened."""
+    activation = walk.real(node)
+    weight, scale = _weights(walk, node, axis)
+    if len(activation.shape) != 2 or weight.ndim != 2:
+        problem = f"a product of shapes {list(activation.shape)} and {list(weight.shape)}"
+        raise refuse(node, problem, "(1, K) times a constant matrix", "flatten before it")
+    _, channels, *size = walk.tensors[activation.tensor].shape
+    kernel = (size[0], size[1]) if size else (1, 1)
+    by_map = weight.reshape(len(weight), channels, *kernel)
+    return _product(walk, node, activation, by_map, scale, {"kernel": kernel, **_WHOLE_MAP})
+
+
+def _weights(walk: Walk, node: Node, axis: int) -> tuple[Ints, Reals]:
+    return weights_by_output(node, walk.value(node, 1), axis=axis, bits=walk.weight_bits)
+
+
+def _product(
+    walk: Walk, node: Node, activation: Activation, weight: Ints, scale: Reals, attributes: dict[str, Any]
+) -> Pending:
+    unit = activation.qparams.scale * scale
+    bias = accumulator_bias(node, walk.value(node, 2) if len(node.inputs) > 2 else None, unit)
+    return walk.layer("QConv", node, (activation,), unit, attributes, {"weight": weight, "bias": bias})
+
+
+# ---------------------------------------------------------------------- pools
+
+
+def _max_pool(walk: Walk, node: Node) -> Value:
+    """A maximum, also of the integers themselves: the order of integers is that of the reals."""
+    activation = walk.in_shape(node, walk.activation(node, node.inputs[0]))
+    pending = replace(_pool(walk, node, activation, "max", counted=False), grid=activation.qparams)
+    if activation.real:
+        return pending
+    return walk.rounded(pending, activation.qparams, node.outputs[0], node.outputs[0])
+
+
+def _average_pool(walk: Walk, node: Node) -> Value:
+    activation = walk.in_shape(node, walk.real(node))
+    return _pool(walk, node, activation, "average", counted=node.attributes["count_include_pad"])
+
+
+def _pool(walk: Walk, node: Node, activation: Activation, mode: str, *, counted: bool) -> Pending:
+    if node.attributes["dilations"] != (1, 1):
+        raise refuse(node, f"dilations {list(node.attributes['dilations'])}", "dilations [1, 1]")
+    window = {key: node.attributes[key] for key in ("strides", "pads")}
+    window |= {"mode": mode, "kernel": node.attributes["kernel_shape"], "count_include_pad": counted}
+    return walk.layer("QPool", node, (activation,), np.array(activation.qparams.scale), window)
+
+
+# ---------------------------------------------------------------------- adds
+
+
+def _add(walk: Walk, node: Node) -> Value:
+    left, right = walk.value(node, 0), walk.value(node, 1)
+    for value, other in ((left, right), (right, left)):
+        if isinstance(value, Pending) and isinstance(other, Weights | FloatNumbers):
+            return _add_bias(node, value, other)
+    operands = tuple(walk.in_shape(node, walk.real(node, index)) for index in range(2))
+    if operands[0].shape != operands[1].shape:
+        shapes = " and ".join(str(list(operand.shape)) for operand in operands)
+        raise refuse(node, f"an add of shapes {shapes}", "two operands of one shape")
+    return walk.layer("QAdd", node, operands, np.array([operand.qparams.scale for operand in operands]), {})
+
+
+def _add_bias(node: Node, layer: Pending, bias: Weights | FloatNumbers) -> Pending:
+    """A constant added to a layer's unrounded result joins its bias."""
+    numbers = bias.codes if isinstance(bias, Weights) else bias.numbers
+    expanded = (1,) * (len(layer.natural) - numbers.ndim) + numbers.shape
+    by_channel = all(size == 1 for axis, size in enumerate(expanded) if axis != 1)
+    if layer.op != "QConv" or layer.shape != layer.natural or (layer.low, layer.high) != _FREE or not by_channel:
+        problem = f"a constant of shape {list(numbers.shape)} is added"
+        raise refuse(node, problem, "one number for each channel, directly after a Conv, Gemm or MatMul")
+    total = layer.constants["bias"] + accumulator_bias(node, bias, layer.scales)
+    return replace(layer, constants={**layer.constants, "bias": total}, origin=(*layer.origin, node.op))
+
+
+LAYERS: Mapping[str, Callable[[Walk, Node], Value]] = {
+    "Add": _add,
+    "AveragePool": _average_pool,
+    "Clip": _clip,
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "Identity": _identity,
+    "MatMul": _matmul,
+    "MaxPool": _max_pool,
+    "Relu": _relu,
+    "Reshape": _reshape,
+}
+"""Operator to the function that says what its output stands for."""
