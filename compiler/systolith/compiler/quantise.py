@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Post-training quantisation: a prepared float-level graph and its calibration become an integer-level graph.
+
+Weights are symmetric per output channel, activations asymmetric per tensor. A fused activation becomes the bounds of the
+requantisation. A Gemm becomes a convolution: of a vector with a 1 x 1 kernel, of a flattened map with a kernel that
+covers the map, so that nothing is ever transposed. Maximum pools keep their input's scale and are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from .calibrate import Calibration
+from .ir import Graph, Node
+from .quantise_builder import Builder
+from .quantise_config import QuantiseConfig
+from .quantise_layers import convolution, matrix_product
+from .quantise_vector import addition, average_pool, max_pool, requantisation, reshape
+from .verify import verify
+
+__all__ = ["quantise"]
+
+
+def quantise(graph: Graph, calibration: Calibration, config: QuantiseConfig) -> Graph:
+    """Quantise a network.
+
+    Args:
+        graph: a float-level graph after :func:`~systolith.compiler.passes.prepare.prepare_float`.
+        calibration: the range of every tensor.
+        config: bits.
+
+    Returns:
+        The integer-level graph: the same inputs, outputs, tensor and node names.
+
+    Raises:
+        UnsupportedModel: a node the engine cannot do exactly.
+        QuantisationError: sums that can overflow the accumulator.
+    """
+    builder = Builder(graph, calibration, config)
+    for node in graph.nodes:
+        rule = _RULES.get(node.op)
+        if rule is None:
+            raise builder.refuse(node, f"operator {node.op} has no integer form here", ", ".join(_RULES))
+        rule(builder, node)
+    result = builder.finish()
+    verify(result, "quantisation")
+    return result
+
+
+_RULES: Mapping[str, Callable[[Builder, Node], None]] = {
+    "Add": addition,
+    "AveragePool": average_pool,
+    "Clip": requantisation,
+    "Conv": convolution,
+    "Gemm": matrix_product,
+    "MaxPool": max_pool,
+    "Relu": requantisation,
+    "Reshape": reshape,
+}

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integers for the weights and bias of one layer, and the proof that its sums fit the accumulator.
+
+Weights are symmetric, one scale per output channel: of the scales that clip the largest weights by up to half, the one
+with the smallest squared error. The bias has the accumulator's scale, ``input_scale * weight_scale``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import QuantisationError
+from .ir import QParams
+from .quantise_config import QuantiseConfig
+
+__all__ = ["QuantisedWeights", "quantise_weights"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_SHARES = np.linspace(1.0, 0.5, 51)
+"""Shares of the largest weight that are tried as the range's end."""
+
+
+@dataclass(frozen=True)
+class QuantisedWeights:
+    """A layer in integers: real weight = ``scale * weight``, real bias = ``input_scale * scale * bias``."""
+
+    weight: Ints
+    bias: Ints
+    scale: Floats
+
+
+def quantise_weights(
+    name: str, weight: Floats, bias: Floats, source: QParams, config: QuantiseConfig
+) -> QuantisedWeights:
+    """Quantise a layer.
+
+    Args:
+        name: the layer's node, for the refusal.
+        weight: real weights (O, I/group, kh, kw).
+        bias: real bias (O).
+        source: the quantisation of the layer's input.
+        config: bits and granularity.
+
+    Raises:
+        QuantisationError: a sum can overflow the accumulator.
+    """
+    top = (1 << (config.weight_bits - 1)) - 1
+    scale = _filled(_scales(weight.reshape(len(weight), -1), top, per_channel=config.per_channel))
+    rounded = _rounded(weight, scale, top)
+    scale = np.maximum(scale, _least_scale(rounded, bias, source, config))
+    rounded = _rounded(weight, scale, top)
+    integers = np.rint(bias / (source.scale * scale)).astype(np.int64)
+    _check_sums(name, rounded, integers, source, config)
+    return QuantisedWeights(rounded, integers, scale)
+
+
+def _rounded(weight: Floats, scale: Floats, top: int) -> Ints:
+    scaled = weight / scale.reshape(-1, 1, 1, 1)
+    return np.clip(np.rint(scaled), -top, top).astype(np.int64)
+
+
+def _scales(rows: Floats, top: int, *, per_channel: bool) -> Floats:
+    """The scale of each row with the least squared error; zero for a row of zeros."""
+    if not per_channel:
+        return np.full(len(rows), _scales(rows.reshape(1, -1), top, per_channel=True)[0])
+    full = np.abs(rows).max(axis=1) / top
+    errors = np.stack([_squared_error(rows, full * share, top) for share in _SHARES])
+    return np.asarray(full * _SHARES[errors.argmin(axis=0)])
+
+
+def _squared_error(rows: Floats, scale: Floats, top: int) -> Floats:
+    step = np.where(scale > 0, scale, 1.0)[:, None]
+    near = np.clip(np.rint(rows / step), -top, top) * step
+    return np.asarray(((near - rows) ** 2).sum(axis=1))
+
+
+def _filled(scale: Floats) -> Floats:
+    """A row of zeros takes the largest scale of the others, so that its bias has a sensible one."""
+    largest = float(scale.max(initial=0.0))
+    return np.where(scale > 0, scale, largest if largest > 0 else 1.0)
+
+
+def _extent(weight: Ints, low: int, high: int) -> tuple[Ints, Ints]:
+    """Smallest and largest sum per output for inputs in ``[low, high]``; partial sums lie between them."""
+    rows = weight.reshape(len(weight), -1)
+    return np.minimum(rows * low, rows * high).sum(axis=1), np.maximum(rows * low, rows * high).sum(axis=1)
+
+
+def _least_scale(weight: Ints, bias: Floats, source: QParams, config: QuantiseConfig) -> Floats:
+    """The weight scale from which on the bias fits the accumulator beside the sums."""
+    low, high = _extent(weight, source.low - source.zero_point, source.high - source.zero_point)
+    room = (1 << (config.acc_bits - 1)) - 1 - np.maximum(-low, high)
+    # Half of the room: the zero point's share of the sums travels in the hardware's bias.
+    return np.asarray(np.abs(bias) / (source.scale * np.maximum(room // 2, 1)))
+
+
+def _check_sums(name: str, weight: Ints, bias: Ints, source: QParams, config: QuantiseConfig) -> None:
+    """Sums of stored integers, the bias with the zero point's share, and the total must all fit."""
+    raw_low, raw_high = _extent(weight, source.low, source.high)
+    low, high = _extent(weight, source.low - source.zero_point, source.high - source.zero_point)
+    stored = bias - source.zero_point * weight.reshape(len(weight), -1).sum(axis=1)
+    smallest = np.minimum.reduce([raw_low, low + bias, stored])
+    largest = np.maximum.reduce([raw_high, high + bias, stored])
+    reach = np.maximum(-smallest - 1, largest)
+    worst = int(reach.argmax())
+    needed = int(reach[worst]).bit_length() + 1
+    if needed > config.acc_bits:
+        raise QuantisationError(
+            f"node {name!r}: sums of output channel {worst} ({weight[0].size} products of {source.bits}-bit activations "
+            f"and {config.weight_bits}-bit weights) need {needed} accumulator bits; accepted: {config.acc_bits}; use an "
+            "arch with a wider acc_bits or narrower weights"
+        )
