@@ -57,7 +57,7 @@ def test_every_source_root_is_named_wherever_roots_are() -> None:
     assert build["dev-mode-dirs"] == SOURCE_ROOTS
     assert build["targets"]["wheel"]["sources"] == SOURCE_ROOTS
     assert build["targets"]["wheel"]["only-include"] == [f"{root}/systolith" for root in SOURCE_ROOTS]
-    assert PYPROJECT["tool"]["ruff"]["src"] == SOURCE_ROOTS
+    assert PYPROJECT["tool"]["ruff"]["src"] == [".", *SOURCE_ROOTS]
     assert PYPROJECT["tool"]["mypy"]["mypy_path"].split(":") == SOURCE_ROOTS
 
 
