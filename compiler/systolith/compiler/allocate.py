@@ -23,11 +23,16 @@ __all__ = ["Placement", "allocate"]
 
 @dataclass(frozen=True)
 class Placement:
-    """Element addresses by tensor, the memory used up to its highest address, and the least any order could use."""
+    """Where everything lies, in elements."""
 
     bases: Mapping[str, int]
+    """Address by tensor."""
+    top: int
+    """One past the highest address in use, tensors spread over the segments."""
     peak: int
+    """Memory the tensors need when packed as tightly as this allocator can."""
     bound: int
+    """Memory that any allocator needs: the largest sum of tensors alive at the same time."""
 
 
 @dataclass(frozen=True)
@@ -122,19 +127,19 @@ def _clashes(graph: Graph, roots: _Roots, layouts: Mapping[str, Layout], arch: A
 class _Packing:
     """Buffers placed so far."""
 
-    def __init__(self, arch: Arch, clashes: _Clashes) -> None:
+    def __init__(self, arch: Arch, preferred: _Clashes) -> None:
         self._border = 1 << (arch.act_addr_bits - 1) if arch.act_segments > 1 else None
-        self._clashes = clashes
+        self._preferred = preferred
         self._placed: dict[str, tuple[_Buffer, int]] = {}
 
     def _segments(self, base: int, size: int) -> set[bool]:
         return set() if self._border is None else {base >= self._border, base + size > self._border}
 
-    def _cost(self, buffer: _Buffer, base: int) -> int:
+    def _cost(self, buffer: _Buffer, base: int, clashes: _Clashes) -> int:
         """Cycles that may be lost to the partners placed already."""
         mine = self._segments(base, buffer.size)
         cost = 0
-        for pair, cycles in self._clashes.items():
+        for pair, cycles in clashes.items():
             if buffer.name in pair:
                 (partner,) = pair - {buffer.name}
                 if partner in self._placed:
@@ -151,7 +156,7 @@ class _Packing:
 
     def place(self, buffer: _Buffer) -> None:
         """Put one more buffer where it costs least, then lowest."""
-        base = min(self._candidates(buffer), key=lambda start: (self._cost(buffer, start), start))
+        base = min(self._candidates(buffer), key=lambda start: (self._cost(buffer, start, self._preferred), start))
         self._placed[buffer.name] = (buffer, base)
 
     @property
@@ -159,12 +164,12 @@ class _Packing:
         return {name: base for name, (_, base) in self._placed.items()}
 
     @property
-    def peak(self) -> int:
+    def top(self) -> int:
         return max((base + buffer.size for buffer, base in self._placed.values()), default=0)
 
-    def lost(self) -> int:
-        """Cycles that all pairs together may lose."""
-        return sum(self._cost(buffer, base) for buffer, base in self._placed.values())
+    def lost(self, clashes: _Clashes) -> int:
+        """Cycles that all pairs together may lose, each counted from both sides."""
+        return sum(self._cost(buffer, base, clashes) for buffer, base in self._placed.values())
 
 
 _ORDERS: tuple[Callable[[_Buffer], tuple[int, ...]], ...] = (
@@ -176,21 +181,20 @@ _ORDERS: tuple[Callable[[_Buffer], tuple[int, ...]], ...] = (
 """Sort keys of the greedy packings that are tried."""
 
 
-def _pack(buffers: Sequence[_Buffer], arch: Arch, clashes: _Clashes) -> _Packing:
-    packings = []
-    for preferred in (clashes, {}):
-        for order in _ORDERS:
-            packing = _Packing(arch, preferred)
-            for buffer in sorted(buffers, key=order):
-                packing.place(buffer)
-            packings.append(packing)
+def _packings(buffers: Sequence[_Buffer], arch: Arch, preferred: _Clashes) -> Iterator[_Packing]:
+    for order in _ORDERS:
+        packing = _Packing(arch, preferred)
+        for buffer in sorted(buffers, key=order):
+            packing.place(buffer)
+        yield packing
 
-    def quality(packing: _Packing) -> tuple[int, int, int]:
-        judged = _Packing(arch, clashes)
-        judged._placed = packing._placed
-        return max(0, packing.peak - arch.act_depth), judged.lost(), packing.peak
 
-    return min(packings, key=quality)
+def _pack(buffers: Sequence[_Buffer], arch: Arch, clashes: _Clashes) -> tuple[_Packing, int]:
+    """The packing that fits and loses the fewest cycles, and the peak of the tightest."""
+    tight = list(_packings(buffers, arch, {}))
+    packings = [*_packings(buffers, arch, clashes), *tight]
+    best = min(packings, key=lambda one: (max(0, one.top - arch.act_depth), one.lost(clashes), one.top))
+    return best, min(one.top for one in tight)
 
 
 def _live(buffers: Sequence[_Buffer], index: int) -> list[_Buffer]:
@@ -222,8 +226,8 @@ def allocate(graph: Graph, layouts: Mapping[str, Layout], arch: Arch) -> Placeme
     """
     roots = _share(graph, layouts)
     buffers = _buffers(roots, layouts, arch)
-    packing = _pack(buffers, arch, _clashes(graph, roots, layouts, arch))
-    if packing.peak > arch.act_depth:
-        raise _refuse(graph, buffers, arch, packing.peak)
+    packing, peak = _pack(buffers, arch, _clashes(graph, roots, layouts, arch))
+    if packing.top > arch.act_depth:
+        raise _refuse(graph, buffers, arch, peak)
     bound = max(sum(buffer.size for buffer in _live(buffers, at)) for at in range(-1, len(graph.nodes) + 1))
-    return Placement({name: packing.bases[root] for name, root in roots.root.items()}, packing.peak, bound)
+    return Placement({name: packing.bases[root] for name, root in roots.root.items()}, packing.top, peak, bound)

@@ -197,7 +197,12 @@ def _notes(ctx: Context, placement: Placement, segments: Mapping[Space, array[in
     memory = {
         space: {"lines": lines, "of": link.space_lines(Space[space.upper()], arch)} for space, lines in used.items()
     }
-    activations = {"elements": placement.peak, "of": arch.act_depth, "lower_bound": placement.bound}
+    activations = {
+        "elements": placement.peak,
+        "of": arch.act_depth,
+        "lower_bound": placement.bound,
+        "top": placement.top,
+    }
     return {"memory": {**memory, "activations": activations}}
 
 

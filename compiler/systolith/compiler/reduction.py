@@ -65,45 +65,39 @@ def _blocks(length: int, rows: int) -> int:
     return -(-length // rows)
 
 
+def _run(length: int, rows: int, limit: int) -> tuple[Stride, Stride]:
+    """Loops 2 and 3 over a run of elements; both where one loop cannot count so far (the last passes may be empty)."""
+    count = _blocks(length, rows)
+    outer = _blocks(count, limit)
+    inner = _blocks(count, outer)
+    return Stride(inner, col=rows), Stride(outer, col=inner * rows if outer > 1 else 0)
+
+
 def _by_tap(geometry: Geometry, span: int, rows: int) -> Reduction:
     """One run of ``span`` channels a tap."""
     ky, kx, channel = _positions(geometry, span)
     (high, wide), (dy, dx), source = geometry.kernel, geometry.dilations, geometry.source
     count = _blocks(span, rows)
-    loops = (
-        Stride(count, col=rows),
-        Stride(wide, col=dx * source.channel_pitch),
-        Stride(high, row=dy * source.row_pitch),
-    )
+    taps = Stride(wide, col=dx * source.channel_pitch)
+    loops = (Stride(count, col=rows), taps, Stride(high, row=dy * source.row_pitch))
     return Reduction(loops, (ky * wide + kx) * count * rows + channel)
 
 
-def _by_row(geometry: Geometry, span: int, rows: int) -> Reduction:
+def _by_row(geometry: Geometry, span: int, rows: int, limit: int) -> Reduction:
     """One run a kernel row."""
     ky, kx, channel = _positions(geometry, span)
     (high, wide), (dy, dx), source = geometry.kernel, geometry.dilations, geometry.source
-    count = _blocks((wide - 1) * dx * source.channel_pitch + span, rows)
-    loops = (Stride(count, col=rows), Stride(), Stride(high, row=dy * source.row_pitch))
-    return Reduction(loops, ky * count * rows + kx * dx * source.channel_pitch + channel)
+    inner, outer = _run((wide - 1) * dx * source.channel_pitch + span, rows, limit)
+    loops = (inner, outer, Stride(high, row=dy * source.row_pitch))
+    return Reduction(loops, ky * inner.count * outer.count * rows + kx * dx * source.channel_pitch + channel)
 
 
-def _whole(geometry: Geometry, span: int, rows: int) -> Reduction:
+def _whole(geometry: Geometry, span: int, rows: int, limit: int) -> Reduction:
     """One run for the whole kernel."""
     ky, kx, channel = _positions(geometry, span)
     source = geometry.source
     index = ky * source.row_pitch + kx * source.channel_pitch + channel
-    return Reduction((Stride(_blocks(int(index.max()) + 1, rows), col=rows), Stride(), Stride()), index, flat=True)
-
-
-def _fold(reduction: Reduction, limit: int, rows: int) -> Reduction:
-    """A run longer than a loop can count, over loops 2 and 3; the last passes may have no weights."""
-    run, taps, high = reduction.loops
-    if run.count <= limit or taps.count > 1 or high.count > 1:
-        return reduction
-    outer = _blocks(run.count, limit)
-    inner = _blocks(run.count, outer)
-    loops = (Stride(inner, col=rows), Stride(outer, col=inner * rows), high)
-    return Reduction(loops, reduction.index, reduction.flat)
+    return Reduction((*_run(int(index.max()) + 1, rows, limit), Stride()), index, flat=True)
 
 
 def plan_reduction(geometry: Geometry, span: int, rows: int, limit: int) -> Reduction:
@@ -111,7 +105,8 @@ def plan_reduction(geometry: Geometry, span: int, rows: int, limit: int) -> Redu
 
     ``limit`` is the most a hardware loop can count.
     """
-    cuts = [_by_row(geometry, span, rows), _by_tap(geometry, span, rows)]
+    cuts = [_by_row(geometry, span, rows, limit), _by_tap(geometry, span, rows)]
     if geometry.covers_rows:
-        cuts.insert(0, _whole(geometry, span, rows))
-    return _fold(min(cuts, key=lambda cut: cut.passes), limit, rows)
+        cuts.insert(0, _whole(geometry, span, rows, limit))
+    # a cut that the loops cannot count is taken only if there is no other; encoding then refuses it
+    return min(cuts, key=lambda cut: (max(loop.count for loop in cut.loops) > limit, cut.passes))

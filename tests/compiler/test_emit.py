@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from systolith.compiler.errors import CapacityError
+from systolith.compiler.ir import Graph, QParams
+from systolith.compiler.lower import lower
+from systolith.spec import link
+from systolith.spec.arch import PRESETS
+from systolith.spec.isa import Op, decode_program
+from systolith.spec.link import Space
+from tests.support.networks import NetworkBuilder, resnet8
+
+ARCH = PRESETS["8x8"]
+
+
+def _network() -> Graph:
+    """Matrix, vector, matrix, with tiles."""
+    net = NetworkBuilder(rng=np.random.default_rng(0))
+    x = net.layer(net.input(3, 16, 16), 12, pad=(1, 1, 1, 1))
+    return net.graph("net", net.layer(net.average(x), 10, (1, 1)))
+
+
+def test_each_descriptor_names_the_next_ones_weights() -> None:
+    program = lower(_network(), ARCH.with_(acc_depth=128))
+    made = decode_program(program.segments[Space.PROGRAM], program.arch)
+    assert [one.op for one in made] == [Op.MATRIX, Op.MATRIX, Op.VECTOR, Op.MATRIX]
+    dense = 2 * 6 * program.arch.pass_lines
+    assert [one.weights_next for one in made] == [0, dense, 0, 0]
+
+
+def test_weights_are_stored_in_consumption_order() -> None:
+    graph = _network()
+    program = lower(graph, ARCH)
+    words = np.array(program.segments[Space.WEIGHTS], np.uint32).reshape(-1, link.line_words(Space.WEIGHTS, ARCH))
+    line = link.unpack_line(words[ARCH.pass_lines].tolist(), 8, 16)
+    weight = graph.constant("t1.weight")
+    # pass 1 of the first block and kernel row begins with element 8 of the run: tap 2, channel 2
+    assert line[:8] == weight[:8, 2, 0, 2].tolist()
+    assert line[8:] == [0] * 8
+
+
+def test_parameters_follow_each_other_and_start_where_descriptors_say() -> None:
+    program = lower(_network(), ARCH)
+    made = decode_program(program.segments[Space.PROGRAM], ARCH)
+    assert [one.param_base for one in made] == [0, 2, 4]
+    assert len(program.segments[Space.PARAMS]) == 6 * link.line_words(Space.PARAMS, ARCH)
+
+
+def test_layers_and_notes_are_reported() -> None:
+    program = lower(_network(), ARCH)
+    assert [(layer.name, layer.kind, layer.first, layer.count) for layer in program.layers] == [
+        ("conv0", "Conv+Relu", 0, 1),
+        ("pool1", "GlobalAveragePool", 1, 1),
+        ("conv2", "Conv+Relu", 2, 1),
+    ]
+    assert [layer.macs for layer in program.layers] == [256 * 12 * 27, 0, 120]
+    assert [layer.weight_bytes for layer in program.layers] == [12 * 64, 0, 4 * 64]
+    memory = json.loads(json.dumps(program.notes))["memory"]
+    assert memory["weights"] == {"lines": 64, "of": ARCH.weight_lines}
+    assert memory["activations"]["lower_bound"] <= memory["activations"]["elements"]
+    assert (memory["params"]["lines"], memory["program"]["lines"]) == (6, 3 * 22 + 1)
+
+
+def test_tensor_maps_carry_shape_and_quantisation() -> None:
+    graph = _network()
+    tensors = {**graph.tensors, "x0": replace(graph.tensors["x0"], qparams=QParams(0.25, -3, unsigned=True))}
+    program = lower(graph.with_(tensors=tensors, integer_io=frozenset({"x0"})), ARCH)
+    (x,), (y,) = program.inputs, program.outputs
+    assert (x.shape, x.channel_pitch, x.row_pitch) == ((1, 3, 16, 16), 3, 48)
+    assert (x.scale, x.zero_point, x.unsigned, x.float_io, y.float_io) == (0.25, -3, True, False, True)
+    assert (y.shape, y.channels, y.channel_pitch) == ((1, 10, 1, 1), 10, 16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight_lines": 4096}, "weights memory: 4880 lines are needed, .*8x8' has 4096, 784 too many; .*'conv8'"),
+        ({"param_lines": 32}, "params memory: 52 lines are needed, .* 20 too many; .*param_lines=52"),
+        ({"program_words": 128}, "program memory: 309 lines are needed.*'conv0'.*acc_depth"),
+        ({"acc_depth": 8, "dim_bits": 4}, "program memory: .*'conv0'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_numbers(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(CapacityError, match=message):
+        lower(resnet8(), ARCH.with_(**changes))
+
+
+def test_windows_off_the_granule_are_refused() -> None:
+    net = NetworkBuilder(rng=np.random.default_rng(0))
+    graph = net.graph("pool", net.average(net.input(4, 4, 4)))
+    arch = PRESETS["4x4"].with_(act_granule=2)
+    with pytest.raises(CapacityError, match=r"'pool0' \(QPool\): its windows start off the multiples of 2 .* lanes of"):
+        lower(graph, arch)
+
+
+def test_coordinates_beyond_their_field_are_refused() -> None:
+    net = NetworkBuilder(rng=np.random.default_rng(0))
+    graph = net.graph("far", net.layer(net.input(1, 4, 8), 1, (13, 8), pad=(9, 0, 0, 0)))
+    with pytest.raises(CapacityError, match=r"'conv0' \(QConv\): coordinates reach -72..31, arch 'tiny' counts -64..63"):
+        lower(graph, PRESETS["tiny"].with_(act_lines=32))

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from systolith.compiler.ir import Tensor
+from systolith.compiler.plan import Context
+from systolith.spec.arch import PRESETS
+from tests.support.random_graphs import GraphBuilder
+
+
+def test_context_knows_quantisation_or_says_that_there_is_none() -> None:
+    builder = GraphBuilder(rng=np.random.default_rng(0))
+    graph = builder.graph("g", builder.input(1, 1, 1))
+    ctx = Context(graph, PRESETS["tiny"], {}, {})
+    assert ctx.qparams("x0") == graph.tensors["x0"].qparams
+    bare = Context(graph.with_(tensors={"x0": Tensor("x0", (1, 1))}), PRESETS["tiny"], {}, {})
+    with pytest.raises(ValueError, match="tensor 'x0' has no quantisation"):
+        bare.qparams("x0")

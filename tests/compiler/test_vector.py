@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from systolith.compiler.allocate import allocate
+from systolith.compiler.errors import UnsupportedModel
+from systolith.compiler.ir import AddAttributes, Graph, Node, QParams, Tensor
+from systolith.compiler.layout import plan_layouts
+from systolith.compiler.plan import Context, LayerPlan
+from systolith.compiler.vector import plan_vector
+from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.fixed import LaneWidths, make_scaler
+from systolith.spec.isa import Op
+
+ARCH = PRESETS["4x4"]
+
+
+def _pool(mode: str, size: int, out: int, **changes: Any) -> Graph:
+    window = {"kernel": (3, 3), "strides": (1, 1), "pads": (0, 0, 0, 0), "count_include_pad": True} | changes
+    node = Node("QPool", "pool", ("x",), ("y",), {"mode": mode, **window, "factor": 1.0, "lo": -9, "hi": 9})
+    tensors = {"x": Tensor("x", (1, 6, size, size), QParams(1.0, 3)), "y": Tensor("y", (1, 6, out, out), QParams(1.0))}
+    return Graph("pool", ("x",), ("y",), (node,), tensors)
+
+
+def _plan(graph: Graph, arch: Arch = ARCH) -> LayerPlan:
+    layouts = plan_layouts(graph, arch)
+    return plan_vector(graph.nodes[0], Context(graph, arch, layouts, allocate(graph, layouts, arch).bases))
+
+
+def test_a_maximum_ignores_its_padding() -> None:
+    plan = _plan(_pool("max", 8, 8, pads=(1, 1, 1, 1)))
+    (step,) = plan.steps
+    assert (step.descriptor.op, step.descriptor.maximum, step.descriptor.fill) == (Op.VECTOR, True, -128)
+    assert [loop.count for loop in step.descriptor.loops] == [3, 3, 1, 8, 8, 6]
+    assert plan.tables[0].bias.tolist() == [-3] * 6
+
+
+def test_an_average_reads_the_zero_point_and_divides() -> None:
+    plan = _plan(_pool("average", 8, 8, pads=(1, 1, 1, 1)))
+    scaler = make_scaler(1 / 9, LaneWidths(8, 32))
+    assert (len(plan.steps), plan.steps[0].descriptor.fill) == (1, 3)
+    assert plan.tables[0].bias.tolist() == [-27] * 6
+    assert plan.tables[0].multiplier.tolist() == [scaler.multiplier] * 6
+
+
+def test_an_average_without_its_padding_is_cut_where_the_divisor_changes() -> None:
+    plan = _plan(_pool("average", 8, 8, pads=(1, 1, 1, 1), count_include_pad=False))
+    shapes = [tuple(step.descriptor.loops[level].count for level in (4, 3)) for step in plan.steps]
+    assert shapes == [(1, 1), (1, 6), (1, 1), (6, 1), (6, 6), (6, 1), (1, 1), (1, 6), (1, 1)]
+    assert [step.params for step in plan.steps] == [0, 1, 0, 1, 2, 1, 0, 1, 0]
+    shifts = [make_scaler(1 / taps, LaneWidths(8, 32)).multiplier for taps in (4, 6, 9)]
+    assert [int(table.multiplier[0]) for table in plan.tables] == shifts
+
+
+def test_maps_longer_than_a_loop_are_split() -> None:
+    plan = _plan(_pool("max", 22, 20), ARCH.with_(dim_bits=4))
+    assert [step.descriptor.loops[4].count for step in plan.steps] == [10, 10, 10, 10]
+
+
+def test_an_add_is_an_identity_with_a_residual() -> None:
+    tensors = {name: Tensor(name, (1, 4, 2, 2), QParams(1.0, zero)) for name, zero in (("a", 5), ("b", -6), ("y", 7))}
+    node = Node("QAdd", "add", ("a", "b"), ("y",), {"add": AddAttributes(0.5, 0.5, -100, 100)})
+    plan = _plan(Graph("add", ("a", "b"), ("y",), (node,), tensors))
+    descriptor = plan.steps[0].descriptor
+    assert (descriptor.residual, descriptor.res_zero, descriptor.out_zero) == (True, -6, 7)
+    assert (descriptor.lo, descriptor.hi, descriptor.lo_sum, descriptor.hi_sum) == (-256, 255, -100, 100)
+    assert plan.tables[0].bias.tolist() == [-5] * 4
+
+
+def test_a_window_in_the_padding_is_refused() -> None:
+    with pytest.raises(UnsupportedModel, match=r"node 'pool' \(QPool\): a window .* outside.*smaller than the kernel"):
+        _plan(_pool("max", 8, 12, pads=(3, 3, 3, 3)))
