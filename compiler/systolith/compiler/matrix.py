@@ -124,7 +124,7 @@ def _work(node: Node, ctx: Context, blocks: Span) -> int:
     """Useful MACs an output pixel of some channel blocks."""
     outputs, inputs, high, wide = ctx.graph.constant(node.attributes["weight"]).shape
     channels = min(blocks.stop * ctx.arch.cols, outputs) - blocks.start * ctx.arch.cols
-    return channels * inputs * high * wide
+    return int(channels * inputs * high * wide)
 
 
 def _descriptors(
