@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -61,7 +62,7 @@ PERMITTED = [
     ("spec", "systolith.spec.arch", "json"),
     ("testbench", "systolith.testbench.bench_link", "systolith.boards.host"),
     ("testbench", "systolith.testbench.runner", "systolith.hdl"),
-    ("boards", "systolith.boards.host", "serial"),
+    ("host", "systolith.boards.host", "serial"),
     ("api", "systolith.cli", "systolith.api"),
 ]
 
@@ -117,6 +118,28 @@ def test_namespace_has_no_init_file() -> None:
 
 def test_source_roots_hold_no_loose_modules() -> None:
     assert not [path for root in SOURCE_ROOTS for path in (ROOT / root).glob("*.py")]
+
+
+def _names_that_hide_a_module(init: Path) -> list[str]:
+    """What a package's __init__ imports under the name of one of the package's own modules."""
+    modules = {path.stem for path in init.parent.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    statements = [node for node in ast.walk(ast.parse(init.read_text())) if isinstance(node, ast.ImportFrom)]
+    bound = [(alias.asname or alias.name, node.module) for node in statements for alias in node.names]
+    return [name for name, source in bound if name in modules and source is not None]
+
+
+def test_no_function_hides_the_module_it_comes_from() -> None:
+    inits = [path for root in SOURCE_ROOTS for path in (ROOT / root).rglob("__init__.py")]
+    assert {init: names for init in inits if (names := _names_that_hide_a_module(init))} == {}
+
+
+def test_a_hidden_module_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "emit.py").touch()
+    init = tmp_path / "__init__.py"
+    init.write_text("from .emit import emit\n")
+    assert _names_that_hide_a_module(init) == ["emit"]
+    init.write_text("from . import emit\nfrom .emit import emit_verilog\n")
+    assert _names_that_hide_a_module(init) == []
 
 
 def test_linter_finds_a_planted_import(tmp_path: Path) -> None:
