@@ -13,22 +13,17 @@ from systolith.hdl.matrix import PsumPayload
 from systolith.hdl.payload import SumPayload, Tag, flow
 from systolith.spec.arch import Arch, clog2
 
-__all__ = ["ACCUMULATOR_LATENCY", "MIN_PASS", "Accumulator"]
-
-ACCUMULATOR_LATENCY = 2
-"""Cycles from the last vector of a pixel to its sum."""
-
-MIN_PASS = 3
-"""Cycles until a pixel's written sum can be read again: read, add, write."""
+__all__ = ["Accumulator"]
 
 
 class Accumulator(wiring.Component):
     """Adds up the passes of a block, pixel by pixel.
 
     The pixel's number counts the vectors from the one tagged ``start`` on. A vector tagged ``first`` begins its
-    pixel's sum; one tagged ``last`` is added and leaves at ``sums``, :data:`ACCUMULATOR_LATENCY` cycles later,
-    instead of being written back. Vectors may come with any gaps, but a pixel's next vector must be :data:`MIN_PASS`
-    cycles after the present one or later.
+    pixel's sum; one tagged ``last`` is added and leaves at ``sums``,
+    :data:`systolith.spec.timing.ACCUMULATOR_LATENCY` cycles later, instead of being written back. Vectors may come
+    with any gaps, but a pixel's next vector must be :data:`systolith.spec.timing.MIN_PASS` cycles after the present
+    one or later.
 
     Members: ``psums`` (In), ``sums`` (Out), valid-only streams.
     """

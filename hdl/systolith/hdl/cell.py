@@ -9,14 +9,11 @@ from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.products import PRODUCT_LATENCY, Products
+from systolith.hdl.products import Products
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 
-__all__ = ["CELL_LATENCY", "Cell", "RowPayload"]
-
-CELL_LATENCY = 1 + PRODUCT_LATENCY + 1
-"""Cycles from ``west`` to ``psum_out``."""
+__all__ = ["Cell", "RowPayload"]
 
 
 class RowPayload(data.StructLayout):
@@ -41,8 +38,9 @@ class Cell(wiring.Component):
     """``psum_out = psum_in + sum(acts * weights)`` over the cell's rows, with double-buffered weights.
 
     Activations at ``west`` in cycle t leave at ``east`` in t + 1; their sum, with the ``psum_in`` of cycle t + 2,
-    leaves at ``psum_out`` in t + 3 (:data:`CELL_LATENCY`). A ``swap`` makes the shadow weights of before its cycle
-    active for the activations it comes with. A ``load`` bit takes ``weights`` into its rows of the shadow registers.
+    leaves at ``psum_out`` in t + 3 (:data:`systolith.spec.timing.CELL_LATENCY`). A ``swap`` makes the shadow weights
+    of before its cycle active for the activations it comes with. A ``load`` bit takes ``weights`` into its rows of
+    the shadow registers.
 
     Members: ``west`` (In), ``east`` (Out), ``weights`` (In, ``weight_rows``), ``psum_in`` (In), ``psum_out`` (Out).
     """

@@ -9,11 +9,11 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.accumulator import ACCUMULATOR_LATENCY, Accumulator
-from systolith.hdl.matrix import Matrix, matrix_latency
+from systolith.hdl.accumulator import Accumulator
+from systolith.hdl.matrix import Matrix
 from systolith.hdl.payload import SumPayload, WeightPayload, WindowPayload, flow
 from systolith.hdl.target import Target
-from systolith.hdl.vector import VECTOR_LATENCY, VectorUnit
+from systolith.hdl.vector import VectorUnit
 from systolith.spec.arch import Arch
 
 __all__ = ["Compute"]
@@ -37,16 +37,6 @@ class Compute(wiring.Component):
                 "sums": Out(flow(SumPayload(arch))),
             }
         )
-
-    @property
-    def matrix_latency(self) -> int:
-        """Cycles from a window tagged ``last`` to its sums, through the array."""
-        return matrix_latency(self._arch) + ACCUMULATOR_LATENCY
-
-    @property
-    def vector_latency(self) -> int:
-        """Cycles from a window tagged ``last`` to its result, through the vector unit."""
-        return VECTOR_LATENCY
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

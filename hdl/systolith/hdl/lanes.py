@@ -18,18 +18,10 @@ from systolith.hdl.skew import delayed
 from systolith.spec.arch import Arch
 from systolith.spec.fixed import LaneWidths
 
-__all__ = ["Lane", "Lanes", "lane_latency"]
+__all__ = ["Lane", "Lanes"]
 
 FINE_BITS = 3
 """Bits of the shift that the second shifter stage handles."""
-
-REQUANTISE_STAGES, ADD_STAGES, OUTPUT_STAGES = 7, 4, 1
-"""Registers of the requantisation, of the residual add, and of adding the zero point."""
-
-
-def lane_latency(arch: Arch) -> int:
-    """Cycles from a lane's input to its output."""
-    return REQUANTISE_STAGES + (ADD_STAGES if arch.residual else 0) + OUTPUT_STAGES
 
 
 def _clamped(value: Value, low: Value, high: Value) -> Value:
@@ -56,7 +48,7 @@ class Lane(wiring.Component):
 
     Members: ``config`` (In, :class:`~systolith.hdl.payload.LaneConfig`, stable while elements are in the lane),
     ``input`` (In, :class:`~systolith.hdl.payload.LanePayload`), ``output`` (Out, signed ``act_bits``;
-    :func:`lane_latency` cycles later).
+    :func:`systolith.spec.timing.lane_latency` cycles later).
     """
 
     def __init__(self, *, arch: Arch) -> None:
@@ -85,7 +77,7 @@ class Lane(wiring.Component):
         return register
 
     def _requantise(self, m: Module) -> Signal:
-        """Steps 1 to 5 of the specification; :data:`REQUANTISE_STAGES` registers."""
+        """Steps 1 to 5 of the specification; seven registers."""
         widths, lane = self._widths, self.input
         wide = widths.headroom + self._arch.acc_bits
         biased = self._stage(m, "biased", lane.acc + lane.bias, self._arch.acc_bits)
@@ -104,9 +96,9 @@ class Lane(wiring.Component):
         return self._stage(m, "own", _clamped(rounded, self.config.lo, self.config.hi), widths.delta)
 
     def _add_residual(self, m: Module, own: Signal) -> Signal:
-        """The fused add, or ``own`` delayed as long; :data:`ADD_STAGES` registers."""
+        """The fused add, or ``own`` delayed as long; four registers."""
         widths, config = self._widths, self.config
-        residual = delayed(m, self.input.residual, signed(self._arch.act_bits), REQUANTISE_STAGES - 1, "residual")
+        residual = delayed(m, self.input.residual, signed(self._arch.act_bits), 6, "residual")
         other = self._stage(m, "other", residual - config.res_zero, widths.delta)
         bits = widths.delta + widths.add_mult + 1
         own_scaled = self._stage(m, "own_scaled", own * config.m_own, bits)
@@ -114,7 +106,7 @@ class Lane(wiring.Component):
         total = self._stage(m, "total", own_scaled + other_scaled, bits + 1)
         rounded = self._stage(m, "total_rounded", _rounded(total, widths.add_post), bits + 2 - widths.add_post)
         clamped = _clamped(rounded, config.lo_sum, config.hi_sum)
-        alone = delayed(m, own, signed(widths.delta), ADD_STAGES - 1, "alone")
+        alone = delayed(m, own, signed(widths.delta), 3, "alone")
         return self._stage(m, "sum", Mux(config.residual, clamped, alone), widths.delta)
 
 

@@ -10,18 +10,14 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.array import Array
-from systolith.hdl.cell import CELL_LATENCY, RowPayload
+from systolith.hdl.cell import RowPayload
 from systolith.hdl.payload import Tag, WeightPayload, WindowPayload, flow
 from systolith.hdl.skew import Skew, delayed
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
+from systolith.spec.timing import matrix_latency
 
-__all__ = ["Matrix", "PsumPayload", "matrix_latency"]
-
-
-def matrix_latency(arch: Arch) -> int:
-    """Cycles from a window to its sums: down the row groups, through the last cell, across the columns."""
-    return arch.rows // arch.psum_spacing - 1 + CELL_LATENCY + arch.cols - 1
+__all__ = ["Matrix", "PsumPayload"]
 
 
 class PsumPayload(data.StructLayout):
@@ -33,7 +29,8 @@ class PsumPayload(data.StructLayout):
 
 
 class Matrix(wiring.Component):
-    """``psums.data[c] = sum over r of windows.data[r] * weight[r][c]``, :func:`matrix_latency` cycles after the window.
+    """``psums.data[c] = sum over r of windows.data[r] * weight[r][c]``, :func:`systolith.spec.timing.matrix_latency`
+    cycles after the window.
 
     A window whose tag says ``start`` is the first to meet the weights loaded since the previous such window. Row
     group r of the next pass's weights may come from r cycles after a ``start`` window on, and must come before the

@@ -12,17 +12,14 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.payload import SumPayload, WindowPayload, flow
 from systolith.spec.arch import Arch
 
-__all__ = ["VECTOR_LATENCY", "VectorUnit"]
-
-VECTOR_LATENCY = 1
-"""Cycles from a pixel's last window to its result."""
+__all__ = ["VectorUnit"]
 
 
 class VectorUnit(wiring.Component):
     """Reduces the first ``lanes`` elements of windows, from the one tagged ``first`` to the one tagged ``last``.
 
-    The result leaves at ``sums`` :data:`VECTOR_LATENCY` cycles after the last window; its columns beyond ``lanes``
-    are zero.
+    The result leaves at ``sums`` :data:`systolith.spec.timing.VECTOR_LATENCY` cycles after the last window; its
+    columns beyond ``lanes`` are zero.
 
     Members: ``windows`` (In), ``sums`` (Out), valid-only streams.
     """

@@ -307,6 +307,7 @@ def _presets() -> dict[str, Arch]:
             param_lines=256,
             program_words=512,
             counter_bits=24,
+            residual=False,
         ),
         "ulx3s-25f": Arch(
             name="ulx3s-25f",

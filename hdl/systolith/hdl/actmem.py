@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The activation memory: banks side by side, each with its own line address, so that windows may start anywhere.
+
+A line lies across the banks, ``act_granule`` elements in each. A window that starts within a line takes the banks before
+its start from the following line. With ``act_segments`` = 2 the upper and the lower half of the lines are separate
+memories, and the two kinds of read exclude each other only within a half.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.linemem import LineMemory
+from systolith.hdl.target import Target
+from systolith.spec.arch import Arch, clog2
+
+__all__ = ["ActivationMemory"]
+
+
+class ActivationMemory(wiring.Component):
+    """Serves windows, residual operands, stores and, when no run is active, the host.
+
+    All reads answer one cycle later. Addresses are element addresses; a line is ``arch.line`` elements.
+
+    Members:
+        window_en, window_addr: In; read from a multiple of ``act_granule`` on. window_data: Out; the line's elements
+        in bank order: element j of the window is ``window_data[(addr + j) % line]``. operand_en, operand_addr: In;
+        read ``lanes`` elements from a multiple of ``lanes``. Wins over a window in its segment. operand_data: Out.
+        store_en, store_addr, store_data: In; write ``lanes`` elements at a multiple of ``lanes``. In a single-port
+        memory it
+            wins over both reads in its segment.
+        host_read, host_write, host_line, host_write_data: In; a whole line. Nothing else may be asked for in the same
+        cycle. host_read_data: Out.
+    """
+
+    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
+        """Build for the sizes of ``arch``.
+
+        Raises:
+            ValueError: ``arch`` wants segments of unequal address ranges, or residual operands from single-port memory,
+                where a store and an operand could need the port in the same cycle and neither can wait.
+        """
+        if arch.act_segments > 1 and arch.act_lines != 1 << clog2(arch.act_lines):
+            raise ValueError(f"act_lines must be a power of two for {arch.act_segments} segments, got {arch.act_lines}")
+        if arch.residual and arch.act_single_port:
+            raise ValueError("residual operands need an activation memory with two ports, got act_single_port=True")
+        self._arch = arch
+        self._target = target
+        address, line = arch.act_addr_bits, data.ArrayLayout(signed(arch.act_bits), arch.line)
+        lanes = data.ArrayLayout(signed(arch.act_bits), arch.lanes)
+        super().__init__(
+            {
+                "window_en": In(1),
+                "window_addr": In(address),
+                "window_data": Out(line),
+                "operand_en": In(1),
+                "operand_addr": In(address),
+                "operand_data": Out(lanes),
+                "store_en": In(1),
+                "store_addr": In(address),
+                "store_data": In(lanes),
+                "host_read": In(1),
+                "host_write": In(1),
+                "host_line": In(clog2(arch.act_lines)),
+                "host_read_data": Out(arch.act_line_bits),
+                "host_write_data": In(arch.act_line_bits),
+            }
+        )
+
+    @property
+    def _offset_bits(self) -> int:
+        return clog2(self._arch.line)
+
+    @property
+    def _segment_lines(self) -> int:
+        return self._arch.act_lines // self._arch.act_segments
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        start, further = self._locate(m)
+        segments = [self._make_segment(m, segment, start, further) for segment in range(self._arch.act_segments)]
+        following = self._line_of(start) + 1
+        banks = []
+        for bank in range(self._arch.banks):
+            line = Mux(further[bank], following, self._line_of(start))[: len(self.host_line)]
+            parts = [segment[bank].read_data for segment in segments]
+            banks.append(self._select(m, f"bank{bank}", self.window_en | self.host_read, line, parts))
+        m.d.comb += [self.window_data.eq(Cat(banks)), self.host_read_data.eq(Cat(banks))]
+        if self._arch.residual:
+            self._serve_operand(m, [Cat(bank.read_data for bank in segment) for segment in segments])
+        return m
+
+    def _line_of(self, address: Value) -> Value:
+        return address[self._offset_bits :]
+
+    def _locate(self, m: Module) -> tuple[Signal, Signal]:
+        """Where the window, or the host's line, starts, and the banks that then serve the following line."""
+        start, further = Signal(self._arch.act_addr_bits), Signal(self._arch.banks)
+        offset = start[clog2(self._arch.act_granule) : self._offset_bits]
+        host = Cat(Const(0, self._offset_bits), self.host_line)
+        m.d.comb += start.eq(Mux(self.host_read, host, self.window_addr))
+        m.d.comb += further.eq(Cat(offset > bank for bank in range(self._arch.banks)))
+        return start, further
+
+    def _of_segment(self, line: Value, segment: int) -> Value:
+        """Whether a line lies in a segment."""
+        return line[-1] == segment if self._arch.act_segments > 1 else Const(1)
+
+    def _make_segment(self, m: Module, segment: int, start: Signal, further: Signal) -> list[LineMemory]:
+        """The banks of a segment; an operand read there comes before the window's."""
+        arch, lines = self._arch, clog2(self._segment_lines)
+        wanted, address = Signal(2, name=f"wanted{segment}"), []
+        for index in range(2):
+            line = (self._line_of(start) + index)[: len(self.host_line)]
+            read = (self.window_en | self.host_read) & self._of_segment(line, segment)
+            if arch.residual:
+                operand = self._line_of(self.operand_addr)
+                taken = self.operand_en & self._of_segment(operand, segment)
+                line, read = Mux(taken, operand, line), taken | read
+            address.append(Signal(lines, name=f"{('near', 'far')[index]}_line{segment}"))
+            m.d.comb += [wanted[index].eq(read), address[index].eq(line[:lines])]
+        banks = []
+        for bank in range(arch.banks):
+            banks.append(memory := self._make_bank(m, segment, bank))
+            m.d.comb += [
+                memory.read_en.eq(Mux(further[bank], wanted[1], wanted[0])),
+                memory.read_addr.eq(Mux(further[bank], address[1], address[0])),
+            ]
+        return banks
+
+    def _make_bank(self, m: Module, segment: int, bank: int) -> LineMemory:
+        arch = self._arch
+        memory = LineMemory(
+            bits=arch.act_granule * arch.act_bits,
+            depth=self._segment_lines,
+            unit=arch.act_bits,
+            single_port=arch.act_single_port,
+            target=self._target,
+        )
+        m.submodules[f"segment{segment}_bank{bank}"] = memory
+        self._write_bank(m, memory, segment, bank)
+        return memory
+
+    def _write_bank(self, m: Module, memory: LineMemory, segment: int, bank: int) -> None:
+        """Stores of ``lanes`` elements somewhere in a line; the host's are whole lines."""
+        arch, granule = self._arch, self._arch.act_granule
+        line = Mux(self.host_write, self.host_line, self.store_addr[self._offset_bits :])
+        here = self._of_segment(line, segment)
+        position = self.store_addr[clog2(arch.lanes) : self._offset_bits]
+        m.d.comb += memory.write_addr.eq(line[: clog2(self._segment_lines)])
+        for unit in range(granule):
+            element = bank * granule + unit
+            part = slice(unit * arch.act_bits, (unit + 1) * arch.act_bits)
+            host = self.host_write_data[element * arch.act_bits : (element + 1) * arch.act_bits]
+            hit = self.store_en & (position == element // arch.lanes)
+            m.d.comb += [
+                memory.write_en[unit].eq((hit | self.host_write) & here),
+                memory.write_data[part].eq(Mux(self.host_write, host, self.store_data[element % arch.lanes])),
+            ]
+
+    def _select(self, m: Module, name: str, enable: Value, line: Value, parts: list[Value]) -> Value:
+        """Of one part a segment, the one that ``line`` was read from last."""
+        if len(parts) == 1:
+            return parts[0]
+        upper = Signal(name=f"{name}_upper", reset_less=True)
+        with m.If(enable):
+            m.d.sync += upper.eq(line[-1])
+        return Mux(upper, parts[1], parts[0])
+
+    def _serve_operand(self, m: Module, lines: list[Value]) -> None:
+        """The ``lanes`` elements asked for in the cycle before, from the segments' whole lines."""
+        lanes = self._arch.lanes
+        whole = self._select(m, "operand", self.operand_en, self._line_of(self.operand_addr), lines)
+        position = Signal(self._offset_bits - clog2(lanes), reset_less=True)
+        m.d.sync += position.eq(self.operand_addr[clog2(lanes) : self._offset_bits])
+        m.d.comb += self.operand_data.eq(whole.word_select(position, lanes * self._arch.act_bits))

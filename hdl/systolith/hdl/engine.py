@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine: all stages and memories behind two word streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.actmem import ActivationMemory
+from systolith.hdl.compute import Compute
+from systolith.hdl.counters import Counters
+from systolith.hdl.fetch import Fetch
+from systolith.hdl.hostport import Answer, HostPort
+from systolith.hdl.issue import Issue
+from systolith.hdl.loader import WeightLoader
+from systolith.hdl.retire import Retire
+from systolith.hdl.sequencer import Sequencer
+from systolith.hdl.target import Target
+from systolith.spec.arch import Arch
+from systolith.spec.isa import WORD_BITS
+from systolith.spec.link import Counter
+
+__all__ = ["Engine", "TraceSignature"]
+
+
+class TraceSignature(wiring.Signature):
+    """What a simulation watches: each store, with its element address and ``lanes`` elements."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``."""
+        elements = data.ArrayLayout(signed(arch.act_bits), arch.lanes)
+        super().__init__({"store_valid": Out(1), "store_addr": Out(arch.act_addr_bits), "store_data": Out(elements)})
+
+
+class Engine(wiring.Component):
+    """An engine built from ``arch``; see docs/engine.md.
+
+    Members:
+        host_in: In; ready/valid stream of the words of :mod:`systolith.spec.link`.
+        host_out: Out; ready/valid stream of answer words with ``last``.
+        busy: Out; a run is active.
+        trace: Out; the stores, for simulation. Leave it open in hardware.
+    """
+
+    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
+        """Build; raises ValueError for what the target's primitives cannot do."""
+        self._arch = arch
+        self._target = target
+        super().__init__(
+            {
+                "host_in": In(stream.Signature(WORD_BITS)),
+                "host_out": Out(stream.Signature(Answer)),
+                "busy": Out(1),
+                "trace": Out(TraceSignature(arch)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        arch, target = self._arch, self._target
+        m.submodules.host_port = port = HostPort(arch=arch)
+        m.submodules.sequencer = sequencer = Sequencer(arch=arch)
+        m.submodules.issue = issue = Issue(arch=arch)
+        m.submodules.fetch = fetch = Fetch(arch=arch)
+        m.submodules.loader = loader = WeightLoader(arch=arch, target=target)
+        m.submodules.compute = compute = Compute(arch=arch, target=target)
+        m.submodules.retire = retire = Retire(arch=arch)
+        m.submodules.memory = memory = ActivationMemory(arch=arch, target=target)
+        m.submodules.counters = counters = Counters(arch=arch)
+
+        wiring.connect(m, wiring.flipped(self.host_in), port.host_in)
+        wiring.connect(m, wiring.flipped(self.host_out), port.host_out)
+        self._control(m, port, sequencer, issue, fetch, retire)
+        self._load_weights(m, port, sequencer, issue, loader)
+        wiring.connect(m, issue.issue, fetch.issue)
+        wiring.connect(m, fetch.windows, compute.windows)
+        wiring.connect(m, loader.weights, compute.weights)
+        wiring.connect(m, compute.sums, retire.sums)
+        self._serve_memory(m, port, fetch, retire, memory)
+        self._count(m, port, sequencer, issue, counters)
+        m.d.comb += [
+            self.busy.eq(sequencer.running),
+            self.trace.store_valid.eq(retire.store_en),
+            self.trace.store_addr.eq(retire.store_addr),
+            self.trace.store_data.eq(retire.store_data),
+        ]
+        return m
+
+    def _control(
+        self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, fetch: Fetch, retire: Retire
+    ) -> None:
+        """Descriptors to the stages, their progress back."""
+        m.d.comb += [
+            sequencer.run.eq(port.run),
+            port.running.eq(sequencer.running),
+            port.value_program.eq(sequencer.host_read_data),
+            sequencer.host_read.eq(port.read),
+            sequencer.host_write.eq(port.write_program),
+            sequencer.host_line.eq(port.line),
+            sequencer.host_data.eq(port.data_program),
+            sequencer.fetching.eq(issue.busy | fetch.busy),
+            sequencer.finished.eq(retire.finished),
+            issue.fields.eq(sequencer.front),
+            issue.start.eq(sequencer.start),
+            issue.operand_next.eq(retire.operand_next),
+            issue.store_next.eq(retire.store_next),
+            issue.conflict.eq(self._conflict(sequencer)),
+            retire.fields.eq(sequencer.back),
+            retire.start.eq(sequencer.start),
+            retire.host_write.eq(port.write_params),
+            retire.host_line.eq(port.line),
+            retire.host_data.eq(port.data_params),
+        ]
+        for name in ("base", "plane", "row_len", "fill"):
+            m.d.comb += fetch.config[name].eq(sequencer.front[name])
+
+    def _conflict(self, sequencer: Sequencer) -> Any:
+        """Whether input and residual operand share a segment, so that their reads exclude each other."""
+        if not self._arch.residual or self._arch.act_segments == 1:
+            return 1
+        return sequencer.front.base[-1] == sequencer.back.res_base[-1]
+
+    def _load_weights(
+        self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, loader: WeightLoader
+    ) -> None:
+        m.d.comb += [
+            loader.restart.eq(port.run),
+            loader.taken.eq(issue.taken),
+            loader.jump.eq(issue.jump),
+            loader.hold.eq(issue.hold),
+            loader.target.eq(sequencer.front.weights_next),
+            issue.weights_ready.eq(loader.ready),
+            loader.host_write.eq(port.write_weights),
+            loader.host_line.eq(port.line),
+            loader.host_data.eq(port.data_weights),
+        ]
+
+    def _serve_memory(self, m: Module, port: HostPort, fetch: Fetch, retire: Retire, memory: ActivationMemory) -> None:
+        m.d.comb += [
+            memory.window_en.eq(fetch.memory_en),
+            memory.window_addr.eq(fetch.memory_addr),
+            fetch.memory_data.eq(memory.window_data),
+            memory.operand_en.eq(retire.operand_en),
+            memory.operand_addr.eq(retire.operand_addr),
+            retire.operand_data.eq(memory.operand_data),
+            memory.store_en.eq(retire.store_en),
+            memory.store_addr.eq(retire.store_addr),
+            memory.store_data.eq(retire.store_data),
+            memory.host_read.eq(port.read),
+            memory.host_write.eq(port.write_activations),
+            memory.host_line.eq(port.line),
+            memory.host_write_data.eq(port.data_activations),
+            port.value_activations.eq(memory.host_read_data),
+        ]
+
+    def _count(self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, counters: Counters) -> None:
+        """The cause of a cycle: the issue stage's while it has windows, else what the rest is about."""
+        idle = Mux(sequencer.draining, Counter.DRAIN, Counter.CONTROL)
+        issuing = Signal()
+        m.d.comb += [
+            issuing.eq(issue.busy & ~sequencer.start),
+            counters.clear.eq(port.run),
+            counters.running.eq(sequencer.running),
+            counters.cause.eq(Mux(issuing, issue.cause, idle)),
+            counters.pixel.eq(issue.pixel),
+            counters.work.eq(sequencer.back.work),
+            counters.read.eq(port.read),
+            counters.select.eq(port.line),
+            port.value_counters.eq(counters.value),
+        ]

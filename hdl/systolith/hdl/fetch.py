@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fetch stage: from the coordinates of a window to its elements.
+
+Four cycles (:data:`systolith.spec.timing.FETCH_LATENCY`): address and bounds; memory; rotation; masking.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.payload import Tag, WindowPayload, flow
+from systolith.hdl.skew import delayed
+from systolith.spec.arch import Arch, clog2
+from systolith.spec.timing import FETCH_LATENCY
+
+__all__ = ["Fetch", "FetchConfig", "IssuePayload"]
+
+
+class IssuePayload(data.StructLayout):
+    """A window to be fetched: where it starts and what travels with it."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``."""
+        coordinate = signed(arch.coord_bits)
+        super().__init__({"row": coordinate, "col": coordinate, "vector": 1, "maximum": 1, "tag": Tag})
+
+
+class FetchConfig(data.StructLayout):
+    """The input tensor; the names are those of the ISA's fields."""
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the widths of ``arch``."""
+        size = unsigned(arch.coord_bits)
+        super().__init__(
+            {"base": unsigned(arch.act_addr_bits), "plane": size, "row_len": size, "fill": signed(arch.act_bits)}
+        )
+
+
+class Fetch(wiring.Component):
+    """Reads windows.
+
+    Members:
+        config: In; stable while ``busy``.
+        issue: In; valid-only stream. Whoever issues sees to it that the memory serves the read in the next cycle.
+        busy: Out; a window issued earlier still needs ``config``.
+        memory_en, memory_addr: Out; the read request, one cycle after the issue.
+        memory_data: In; one cycle later: the line's elements in bank order.
+        windows: Out; valid-only stream, FETCH_LATENCY cycles after the issue.
+    """
+
+    def __init__(self, *, arch: Arch) -> None:
+        """Build for the sizes of ``arch``."""
+        self._arch = arch
+        super().__init__(
+            {
+                "config": In(FetchConfig(arch)),
+                "issue": In(flow(IssuePayload(arch))),
+                "busy": Out(1),
+                "memory_en": Out(1),
+                "memory_addr": Out(arch.act_addr_bits),
+                "memory_data": In(data.ArrayLayout(signed(arch.act_bits), arch.line)),
+                "windows": Out(flow(WindowPayload(arch))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        self._carry_tag(m)
+        self._address(m)
+        inside = self._inside(m)
+        rotated = self._rotate(m)
+        for lane in range(self._arch.window):
+            m.d.sync += self.windows.payload.data[lane].eq(Mux(inside[lane], rotated[lane], self.config.fill))
+        return m
+
+    def _carry_tag(self, m: Module) -> None:
+        """Valid bit and tag beside the data."""
+        valid = [self.issue.valid]
+        for step in range(1, FETCH_LATENCY + 1):
+            valid.append(Signal(name=f"valid_{step}"))
+            m.d.sync += valid[step].eq(valid[step - 1])
+        window = self.windows.payload
+        m.d.comb += [self.busy.eq(Cat(valid[1:FETCH_LATENCY]).any()), self.memory_en.eq(valid[1])]
+        m.d.comb += self.windows.valid.eq(valid[FETCH_LATENCY])
+        for name, shape in (("vector", unsigned(1)), ("maximum", unsigned(1)), ("tag", Tag)):
+            m.d.comb += window[name].eq(delayed(m, self.issue.payload[name], shape, FETCH_LATENCY, name))
+
+    def _address(self, m: Module) -> None:
+        """Cycle 1."""
+        where = self.issue.payload
+        m.d.sync += self.memory_addr.eq(self.config.base + where.row + where.col)
+
+    def _inside(self, m: Module) -> Value:
+        """Cycles 1 to 3: a bit a lane, set where the element lies inside the tensor.
+
+        Inside are the lanes from ``skip`` (columns left of the tensor) up to ``keep`` (the row's end).
+        """
+        arch, where = self._arch, self.issue.payload
+        limit = unsigned(clog2(arch.window + 1))
+        skip, keep = Signal(limit, reset_less=True), Signal(limit, reset_less=True)
+        row_inside = Signal(reset_less=True)
+        left, right = Signal(signed(arch.coord_bits + 2)), Signal(signed(arch.coord_bits + 2))
+        m.d.comb += [left.eq(-where.col), right.eq(self.config.row_len - where.col)]
+        m.d.sync += [
+            skip.eq(_limited(left, arch.window)),
+            keep.eq(_limited(right, arch.window)),
+            row_inside.eq((where.row >= 0) & (where.row < self.config.plane)),
+        ]
+        lanes = Cat(row_inside & (lane >= skip) & (lane < keep) for lane in range(arch.window))
+        return delayed(m, lanes, unsigned(arch.window), 2, "inside")
+
+    def _rotate(self, m: Module) -> data.View:
+        """Cycle 3: the window's first element to lane 0. One level of two-way multiplexers per offset bit."""
+        arch = self._arch
+        low, high = clog2(arch.act_granule), clog2(arch.line)
+        offset = delayed(m, self.memory_addr[:high], unsigned(high), 1, "offset")
+        elements = [self.memory_data[index] for index in range(arch.line)]
+        for bit in range(low, high):
+            turned = elements[1 << bit :] + elements[: 1 << bit]
+            elements = [Mux(offset[bit], moved, kept) for moved, kept in zip(turned, elements, strict=True)]
+        rotated = Signal(data.ArrayLayout(signed(arch.act_bits), arch.window), reset_less=True)
+        m.d.sync += rotated.eq(Cat(elements[: arch.window]))
+        return rotated
+
+
+def _limited(value: Value, limit: int) -> Value:
+    """``value`` limited to 0..``limit``."""
+    return Mux(value < 0, 0, Mux(value > limit, limit, value))

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host port: executes the commands of :mod:`systolith.spec.link`, one after another.
+
+Words become lines here and lines become words, so that the memories see whole lines only. While a run is active no word
+is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.spec.arch import Arch, clog2
+from systolith.spec.isa import WORD_BITS
+from systolith.spec.link import BAD_COMMAND, DONE, Command, Space, ident, line_bits, line_words, space_lines
+
+__all__ = ["Answer", "HostPort"]
+
+WRITABLE = (Space.PROGRAM, Space.WEIGHTS, Space.PARAMS, Space.ACTIVATIONS)
+READABLE = (Space.PROGRAM, Space.ACTIVATIONS, Space.COUNTERS, Space.IDENT)
+
+Answer = data.StructLayout({"data": WORD_BITS, "last": 1})
+"""A word to the host, and whether it ends the answer to a command."""
+
+_Header = data.StructLayout({"line": 24, "space": 4, "command": 4})
+
+
+class HostPort(wiring.Component):
+    """Turns link words into accesses to the memories and into runs.
+
+    A written word takes one cycle, a read one two, and each line read one more.
+
+    Members:
+        host_in: In; stream of words. host_out: Out; stream of :data:`Answer`, from registers.
+        line: Out; the line to write or to read.
+        write_<space>, data_<space>: Out; write a line, for the writable spaces.
+        read: Out; read ``line`` of all readable spaces.
+        value_<space>: In; the line, one cycle after ``read`` and until the next; for all but IDENT.
+        run: Out; begin a run. running: In; high from the cycle after ``run`` to the run's last.
+    """
+
+    def __init__(self, *, arch: Arch) -> None:
+        """Build for the memories of ``arch``."""
+        self._arch = arch
+        members: dict[str, Any] = {
+            "host_in": In(stream.Signature(WORD_BITS)),
+            "host_out": Out(stream.Signature(Answer)),
+            "line": Out(self._line_bits),
+            "read": Out(1),
+            "run": Out(1),
+            "running": In(1),
+        }
+        for space in WRITABLE:
+            members[f"write_{space.name.lower()}"] = Out(1)
+            members[f"data_{space.name.lower()}"] = Out(line_bits(space, arch))
+        for space in READABLE[:-1]:
+            members[f"value_{space.name.lower()}"] = In(line_bits(space, arch))
+        super().__init__(members)
+
+    @property
+    def _line_bits(self) -> int:
+        return max(clog2(space_lines(space, self._arch)) for space in Space)
+
+    def _most_words(self, spaces: Iterable[Space]) -> int:
+        return max(line_words(space, self._arch) for space in spaces)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        self._space = Signal(range(len(Space)), reset_less=True)
+        self._left = Signal(self._line_bits + 1, reset_less=True)
+        self._word = Signal(range(self._most_words(Space)))
+        self._final_word = Signal()
+        self._count_words(m)
+        self._gather(m)
+        with m.FSM():
+            self._take_header(m)
+            self._take_count(m)
+            self._write(m)
+            self._read(m)
+            self._run(m)
+        return m
+
+    def _count_words(self, m: Module) -> None:
+        """Whether the present word is its line's last."""
+        with m.Switch(self._space):
+            for space in Space:
+                with m.Case(space):
+                    m.d.comb += self._final_word.eq(self._word == line_words(space, self._arch) - 1)
+
+    def _gather(self, m: Module) -> None:
+        """Lines for the memories: the present word above the ones before it."""
+        held = Signal(WORD_BITS * (self._most_words(WRITABLE) - 1), reset_less=True)
+        with m.If(self.host_in.valid & self.host_in.ready):
+            m.d.sync += held.eq(Cat(held, self.host_in.payload)[WORD_BITS:])
+        for space in WRITABLE:
+            words = line_words(space, self._arch)
+            whole = Cat(held[len(held) - WORD_BITS * (words - 1) :], self.host_in.payload)
+            m.d.comb += getattr(self, f"data_{space.name.lower()}").eq(whole)
+
+    def _take_header(self, m: Module) -> None:
+        header = data.View(_Header, self.host_in.payload)
+        with m.State("HEADER"):
+            m.d.comb += self.host_in.ready.eq(1)
+            m.d.sync += [self.line.eq(header.line), self._space.eq(header.space), self._word.eq(0)]
+            with m.If(self.host_in.valid):
+                m.next = "REFUSE"
+                self._accept(m, header, Command.WRITE, WRITABLE, "WRITE_COUNT")
+                self._accept(m, header, Command.READ, READABLE, "READ_COUNT")
+                self._accept(m, header, Command.RUN, (Space.PROGRAM,), "RUN")
+        with m.State("REFUSE"):
+            self._answer(m, Const(BAD_COMMAND, WORD_BITS), Const(1))
+
+    def _accept(self, m: Module, header: Any, command: Command, spaces: Iterable[Space], state: str) -> None:
+        with m.If((header.command == command) & Cat(header.space == space for space in spaces).any()):
+            m.next = state
+
+    def _take_count(self, m: Module) -> None:
+        """A count of 0 lines is a command that does nothing."""
+        for command, state in (("WRITE_COUNT", "WRITE"), ("READ_COUNT", "READ")):
+            with m.State(command):
+                m.d.comb += self.host_in.ready.eq(1)
+                m.d.sync += self._left.eq(self.host_in.payload)
+                with m.If(self.host_in.valid):
+                    m.next = state
+                    with m.If(self.host_in.payload[: len(self._left)] == 0):
+                        m.next = "HEADER"
+
+    def _write(self, m: Module) -> None:
+        with m.State("WRITE"):
+            m.d.comb += self.host_in.ready.eq(1)
+            with m.If(self.host_in.valid):
+                for space in WRITABLE:
+                    strobe = getattr(self, f"write_{space.name.lower()}")
+                    m.d.comb += strobe.eq(self._final_word & (self._space == space))
+                self._next_word(m, "WRITE", "WRITE")
+
+    def _next_word(self, m: Module, same_line: str, next_line: str) -> None:
+        """Count a word that is done with."""
+        m.next = same_line
+        m.d.sync += self._word.eq(self._word + 1)
+        with m.If(self._final_word):
+            m.d.sync += [self._word.eq(0), self.line.eq(self.line + 1), self._left.eq(self._left - 1)]
+            m.next = next_line
+            with m.If(self._left == 1):
+                m.next = "HEADER"
+
+    def _read(self, m: Module) -> None:
+        with m.State("READ"):
+            m.d.comb += self.read.eq(1)
+            m.next = "LOAD"
+        with m.State("LOAD"):
+            self._answer(m, self._read_word(m), self._final_word & (self._left == 1), "SEND")
+        with m.State("SEND"):
+            m.d.comb += self.host_out.valid.eq(1)
+            with m.If(self.host_out.ready):
+                self._next_word(m, "LOAD", "READ")
+        with m.State("LAST"):
+            m.d.comb += self.host_out.valid.eq(1)
+            with m.If(self.host_out.ready):
+                m.next = "HEADER"
+
+    def _answer(self, m: Module, word: Value, last: Value, state: str = "LAST") -> None:
+        m.d.sync += [self.host_out.payload.data.eq(word), self.host_out.payload.last.eq(last)]
+        m.next = state
+
+    def _read_word(self, m: Module) -> Signal:
+        """The present word of the line that was read."""
+        result = Signal(WORD_BITS, name="read_word")
+        identity = data.ArrayLayout(WORD_BITS, len(ident(self._arch))).const(ident(self._arch))
+        with m.Switch(self._space):
+            for space in READABLE[:-1]:
+                with m.Case(space):
+                    value = getattr(self, f"value_{space.name.lower()}")
+                    m.d.comb += result.eq(value.word_select(self._word, WORD_BITS))
+            with m.Case(Space.IDENT):
+                m.d.comb += result.eq(Value.cast(identity).word_select(self.line[0], WORD_BITS))
+        return result
+
+    def _run(self, m: Module) -> None:
+        with m.State("RUN"):
+            m.d.comb += self.run.eq(1)
+            m.next = "WAIT"
+        with m.State("WAIT"), m.If(~self.running):
+            self._answer(m, Const(DONE, WORD_BITS), Const(1))

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memories of lines written in units: one read and one write port, or one port for both.
+
+The behavioural form is for simulators and for synthesis tools that infer block RAM; where one port is enough and the
+target is an iCE40 UltraPlus, a large memory is made of its single-port RAMs instead, which no tool infers. Both forms
+answer alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.target import Target
+from systolith.spec.arch import clog2
+
+__all__ = ["LineMemory"]
+
+SPRAM_BITS = 16
+"""Data bits of an SB_SPRAM256KA."""
+
+SPRAM_ADDRESS_BITS = 14
+"""Its address bits."""
+
+SPRAM_UNIT = 4
+"""Bits behind each bit of its write mask."""
+
+SPRAM_FROM = 1 << 12
+"""Lines from which a memory is worth one of the four; smaller ones go to block RAM."""
+
+
+class LineMemory(wiring.Component):
+    """A memory of ``depth`` lines of ``bits`` bits.
+
+    Reading takes one cycle (:attr:`latency`); the data then stay until the next read, in the single-port form only
+    until the next write. Reading a line in the cycle it is written gives its old contents.
+
+    Members:
+        read_en, read_addr: In; read a line.
+        read_data: Out; the line read last.
+        write_en: In; bit ``i`` writes unit ``i`` (``unit`` bits; the last one may be narrower).
+        write_addr, write_data: In.
+
+    In the single-port form a write excludes a read: ``read_en`` has no effect in the same cycle.
+    """
+
+    def __init__(
+        self, *, bits: int, depth: int, unit: int, single_port: bool = False, target: Target = Target.GENERIC
+    ) -> None:
+        """Build; raises ValueError for sizes that make no memory."""
+        if bits < 1 or depth < 2:
+            raise ValueError(f"a memory needs 1 bit and 2 lines or more, got {bits} bits and {depth} lines")
+        if not 1 <= unit <= bits:
+            raise ValueError(f"the write unit must be in 1..{bits} bits, got {unit}")
+        self._bits, self._depth, self._unit = bits, depth, unit
+        self._single_port, self._target = single_port, target
+        if self.uses_spram and depth > 1 << SPRAM_ADDRESS_BITS:
+            raise ValueError(f"a single-port RAM has {1 << SPRAM_ADDRESS_BITS} lines, got {depth}")
+        super().__init__(
+            {
+                "read_en": In(1),
+                "read_addr": In(clog2(depth)),
+                "read_data": Out(bits),
+                "write_en": In(self.units),
+                "write_addr": In(clog2(depth)),
+                "write_data": In(bits),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``read_en`` to the data."""
+        return 1
+
+    @property
+    def units(self) -> int:
+        """Separately written parts of a line."""
+        return -(-self._bits // self._unit)
+
+    @property
+    def uses_spram(self) -> bool:
+        """Whether the memory is made of SB_SPRAM256KA primitives."""
+        fits = self._unit % SPRAM_UNIT == 0 or self.units == 1
+        return self._target is Target.ICE40 and self._single_port and fits and self._depth >= SPRAM_FROM
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        if self.uses_spram:
+            self._make_spram(m)
+        else:
+            self._make_behavioural(m)
+        return m
+
+    def _shared_address(self) -> Value:
+        return Mux(self.write_en.any(), self.write_addr, self.read_addr)
+
+    def _make_behavioural(self, m: Module) -> None:
+        """One memory a unit: every tool then finds the write enables."""
+        writing = self.write_en.any() if self._single_port else 0
+        for index in range(self.units):
+            part = slice(index * self._unit, min((index + 1) * self._unit, self._bits))
+            width = part.stop - part.start
+            m.submodules[f"unit{index}"] = unit = memory.Memory(shape=width, depth=self._depth, init=[])
+            read, write = unit.read_port(), unit.write_port()
+            m.d.comb += [
+                read.en.eq(self.read_en & ~writing),
+                read.addr.eq(self._shared_address() if self._single_port else self.read_addr),
+                self.read_data[part].eq(read.data),
+                write.en.eq(self.write_en[index]),
+                write.addr.eq(self._shared_address() if self._single_port else self.write_addr),
+                write.data.eq(self.write_data[part]),
+            ]
+
+    def _make_spram(self, m: Module) -> None:
+        """Primitives side by side, the write mask spread over their nibbles."""
+        address = Signal(SPRAM_ADDRESS_BITS)
+        m.d.comb += address.eq(self._shared_address())
+        nibbles = -(-self._bits // SPRAM_UNIT)
+        mask = Cat(self.write_en[index * SPRAM_UNIT // self._unit] for index in range(nibbles))
+        for index in range(-(-self._bits // SPRAM_BITS)):
+            part = slice(index * SPRAM_BITS, min((index + 1) * SPRAM_BITS, self._bits))
+            word = Signal(SPRAM_BITS, name=f"word{index}")
+            m.d.comb += self.read_data[part].eq(word)
+            m.submodules[f"spram{index}"] = Instance(
+                "SB_SPRAM256KA",
+                i_CLOCK=ClockSignal(),
+                i_ADDRESS=address,
+                i_DATAIN=_padded(self.write_data[part], SPRAM_BITS),
+                i_MASKWREN=_padded(mask[part.start // SPRAM_UNIT : -(-part.stop // SPRAM_UNIT)], 4),
+                i_WREN=self.write_en.any(),
+                i_CHIPSELECT=self.read_en | self.write_en.any(),
+                i_STANDBY=0,
+                i_SLEEP=0,
+                i_POWEROFF=1,
+                o_DATAOUT=word,
+            )
+
+
+def _padded(value: Value, bits: int) -> Value:
+    """``value`` zero-extended to exactly ``bits`` bits, as a port of a primitive wants it."""
+    return Cat(value, Const(0, bits - len(value))) if len(value) < bits else value

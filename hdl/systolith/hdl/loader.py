@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The weight loader: the weight memory read in consumption order, one pass ahead of the array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.linemem import LineMemory
+from systolith.hdl.payload import WeightPayload, flow
+from systolith.hdl.skew import delayed
+from systolith.hdl.target import Target
+from systolith.spec.arch import Arch, clog2
+from systolith.spec.timing import FETCH_LATENCY, MIN_PASS
+
+__all__ = ["WeightLoader"]
+
+REQUEST_DELAY = FETCH_LATENCY - 1
+"""Cycles from an issue to the memory request, so that weights and window reach the array together."""
+
+
+class WeightLoader(wiring.Component):
+    """Loads a pass's weights whenever the one before has been taken over.
+
+    Members:
+        restart: In; begin at line 0, loading the first pass.
+        taken: In; the first window of a pass is issued: its weights are in use, load the next pass.
+        jump: In; with ``taken``: the next pass's weights begin at ``target`` instead of behind this pass's.
+        target: In; stable for REQUEST_DELAY cycles after ``taken``.
+        hold: In; do not let the next pass begin in the next cycle.
+        ready: Out; a pass may begin: its weights will be in place, and its sums will not overtake the pass before.
+        weights: Out; valid-only stream of row groups.
+        host_write, host_line, host_data: In; write a line. Only when no run is active.
+    """
+
+    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
+        """Build for the sizes of ``arch``."""
+        self._arch = arch
+        self._target = target
+        line = clog2(arch.weight_lines)
+        super().__init__(
+            {
+                "restart": In(1),
+                "taken": In(1),
+                "jump": In(1),
+                "target": In(line),
+                "hold": In(1),
+                "ready": Out(1),
+                "weights": Out(flow(WeightPayload(arch))),
+                "host_write": In(1),
+                "host_line": In(line),
+                "host_data": In(arch.weight_line_bits),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        self._time_passes(m)
+        self._stream(m)
+        return m
+
+    def _time_passes(self, m: Module) -> None:
+        """Cycles until the next pass may begin."""
+        wait = max(self._arch.pass_lines, MIN_PASS) - 1
+        left = Signal(range(wait + 1))
+        m.d.comb += self.ready.eq(left == 0)
+        with m.If(self.restart | self.taken):
+            m.d.sync += left.eq(wait)
+        with m.Elif(self.hold & (left <= 1)):
+            m.d.sync += left.eq(1)
+        with m.Elif(~self.ready):
+            m.d.sync += left.eq(left - 1)
+
+    def _stream(self, m: Module) -> None:
+        """From REQUEST_DELAY cycles after the event on: a line a cycle until the pass is complete."""
+        arch = self._arch
+        memory = LineMemory(
+            bits=arch.weight_line_bits,
+            depth=arch.weight_lines,
+            unit=arch.weight_line_bits,
+            single_port=arch.act_single_port,
+            target=self._target,
+        )
+        m.submodules.memory = memory
+        begin = self._delayed_flag(m, self.restart | self.taken, "begin")
+        jump = delayed(m, self.jump | self.restart, 1, REQUEST_DELAY, "jump")
+        origin = delayed(m, self.restart, 1, REQUEST_DELAY, "origin")
+        line = Signal(clog2(arch.weight_lines))
+        row = Signal(clog2(arch.pass_lines))
+        reading = Signal()
+        request, address, group = Signal(), Signal.like(line), Signal.like(row)
+        m.d.comb += [
+            request.eq(begin | reading),
+            address.eq(Mux(begin & jump, Mux(origin, 0, self.target), line)),
+            group.eq(Mux(begin, 0, row)),
+        ]
+        with m.If(request):
+            m.d.sync += [line.eq(address + 1), row.eq(group + 1), reading.eq(group != arch.pass_lines - 1)]
+        m.d.comb += [
+            memory.read_en.eq(request),
+            memory.read_addr.eq(address),
+            memory.write_en.eq(self.host_write),
+            memory.write_addr.eq(self.host_line),
+            memory.write_data.eq(self.host_data),
+            self.weights.payload.data.eq(memory.read_data),
+        ]
+        m.d.sync += [self.weights.valid.eq(request), self.weights.payload.row.eq(group)]
+
+    def _delayed_flag(self, m: Module, flag: Any, name: str) -> Any:
+        """A flag after REQUEST_DELAY cycles; unlike data, flags are reset."""
+        for step in range(1, REQUEST_DELAY + 1):
+            register = Signal(name=f"{name}_{step}")
+            m.d.sync += register.eq(flag)
+            flag = register
+        return flag

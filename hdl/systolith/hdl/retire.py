@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The retire stage: finished sums through the lanes and into the activation memory.
+
+A sum is split into steps of ``lanes`` channels, one a cycle. Each step fetches its parameter line and, for a fused
+residual add, its operand; both meet it at the lanes' input one cycle later. What leaves the lanes is stored at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.hdl.fields import section_layout
+from systolith.hdl.lanes import Lanes
+from systolith.hdl.linemem import LineMemory
+from systolith.hdl.payload import Advance, SumPayload, flow
+from systolith.hdl.skew import delayed
+from systolith.hdl.walker import Walker
+from systolith.spec import link
+from systolith.spec.arch import Arch, clog2
+from systolith.spec.isa import Section
+from systolith.spec.timing import lane_latency
+
+__all__ = ["Retire"]
+
+
+class Retire(wiring.Component):
+    """Retires one sum every ``lane_cycles`` cycles (every cycle from the vector unit).
+
+    The first step of a sum is stored LANES_AFTER_SUM + lane latency cycles after the sum came.
+
+    Members:
+        fields: In; the descriptor's back section, stable from ``start`` until ``finished``.
+        start: In; a descriptor begins.
+        finished: Out; its last store is made in this cycle.
+        sums: In; valid-only stream.
+        operand_next, store_next: Out; the next cycle will read an operand, make a store.
+        operand_en, operand_addr: Out; a residual operand is read.
+        operand_data: In; one cycle later.
+        store_en, store_addr, store_data: Out; elements are stored.
+        host_write, host_line, host_data: In; write a parameter line. Only when no run is active.
+    """
+
+    def __init__(self, *, arch: Arch) -> None:
+        """Build for the sizes of ``arch``."""
+        self._arch = arch
+        self._line_bits = link.line_bits(link.Space.PARAMS, arch)
+        elements = data.ArrayLayout(signed(arch.act_bits), arch.lanes)
+        super().__init__(
+            {
+                "fields": In(section_layout(arch, Section.BACK)),
+                "start": In(1),
+                "finished": Out(1),
+                "sums": In(flow(SumPayload(arch))),
+                "operand_next": Out(1),
+                "store_next": Out(1),
+                "operand_en": Out(1),
+                "operand_addr": Out(arch.act_addr_bits),
+                "operand_data": In(elements),
+                "store_en": Out(1),
+                "store_addr": Out(arch.act_addr_bits),
+                "store_data": Out(elements),
+                "host_write": In(1),
+                "host_line": In(clog2(arch.param_lines)),
+                "host_data": In(self._line_bits),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        step, final, vector, advance, acc = self._split(m)
+        params = self._params(m, step, final, vector, advance)
+        if self._arch.residual:
+            self._fetch_operand(m, step, final, advance)
+        self._run_lanes(m, acc, params)
+        self._store(m, step, final, advance)
+        return m
+
+    def _split(self, m: Module) -> tuple[Signal, Signal, Signal, Signal, Value]:
+        """One cycle after the sum: its steps. Returns valid, last of its sum, from the vector unit, advance, data."""
+        arch, incoming = self._arch, self.sums.payload
+        step, vector, advance = Signal(), Signal(), Signal(Advance, reset_less=True)
+        left = Signal(range(arch.lane_cycles))
+        held = Signal(arch.cols * arch.acc_bits, reset_less=True)
+        following, final = Signal(), Signal()
+        m.d.comb += [final.eq(left == 0), following.eq(self.sums.valid | (step & ~final))]
+        m.d.comb += self.operand_next.eq(following & self.fields.residual if arch.residual else 0)
+        m.d.sync += step.eq(following)
+        with m.If(self.sums.valid):
+            m.d.sync += [held.eq(incoming.data), vector.eq(incoming.vector), advance.eq(incoming.advance)]
+            m.d.sync += left.eq(Mux(incoming.vector, 0, arch.lane_cycles - 1))
+        with m.Elif(~final):
+            m.d.sync += [held.eq(held >> (arch.lanes * arch.acc_bits)), left.eq(left - 1)]
+        return step, final, vector, advance, held[: arch.lanes * arch.acc_bits]
+
+    def _params(self, m: Module, step: Signal, final: Signal, vector: Signal, advance: Signal) -> Value:
+        """The parameter line of the step of the cycle before."""
+        arch = self._arch
+        bits = clog2(arch.param_lines)
+        m.submodules.param_walker = walker = Walker(bits=bits, unit=1, single_step=False)
+        memory = LineMemory(bits=self._line_bits, depth=arch.param_lines, unit=self._line_bits)
+        m.submodules.params = memory
+        m.d.comb += [
+            walker.config.base.eq(self.fields.param_base),
+            walker.config.block.eq(Mux(vector, 1, arch.lane_cycles)),
+            walker.start.eq(self.start),
+            walker.step.eq(step),
+            walker.final.eq(final),
+            walker.advance.eq(advance),
+            memory.read_en.eq(step),
+            memory.read_addr.eq(walker.address),
+            memory.write_en.eq(self.host_write),
+            memory.write_addr.eq(self.host_line),
+            memory.write_data.eq(self.host_data),
+        ]
+        return memory.read_data
+
+    def _make_walker(self, m: Module, name: str, step: Any, final: Any, advance: Any) -> Walker:
+        """A walk over a tensor; ``name`` is the prefix of its fields."""
+        arch = self._arch
+        walker = Walker(bits=arch.act_addr_bits, unit=arch.lanes, single_step=arch.lane_cycles == 1)
+        m.submodules[f"{name}_walker"] = walker
+        for part in ("base", "x", "y", "block"):
+            m.d.comb += walker.config[part].eq(self.fields[f"{name}_{part}"])
+        m.d.comb += [
+            walker.start.eq(self.start),
+            walker.step.eq(step),
+            walker.final.eq(final),
+            walker.advance.eq(advance),
+        ]
+        return walker
+
+    def _fetch_operand(self, m: Module, step: Signal, final: Signal, advance: Signal) -> None:
+        walker = self._make_walker(m, "res", step, final, advance)
+        m.d.comb += [self.operand_en.eq(step & self.fields.residual), self.operand_addr.eq(walker.address)]
+
+    def _run_lanes(self, m: Module, acc: Value, params: Value) -> None:
+        """Two cycles after the sum: accumulators, parameters and operands together."""
+        arch = self._arch
+        m.submodules.lanes = lanes = Lanes(arch=arch)
+        for name in lanes.config.shape().members:
+            m.d.comb += lanes.config[name].eq(self.fields[name])
+        waiting = delayed(m, acc, unsigned(len(acc)), 1, "acc")
+        slots = link.param_slots(arch)
+        share = self._line_bits // arch.lanes
+        for index in range(arch.lanes):
+            lane, line = lanes.input[index], params[index * share : (index + 1) * share]
+            m.d.comb += lane.acc.eq(waiting[index * arch.acc_bits : (index + 1) * arch.acc_bits])
+            m.d.comb += [lane[name].eq(line[offset : offset + bits]) for name, (offset, bits) in slots.items()]
+            if arch.residual:
+                m.d.comb += lane.residual.eq(self.operand_data[index])
+        m.d.comb += self.store_data.eq(lanes.output)
+
+    def _store(self, m: Module, step: Signal, final: Signal, advance: Signal) -> None:
+        """The step's address, when its elements leave the lanes."""
+        cycles = 1 + lane_latency(self._arch)
+        flags = [step]
+        for index in range(1, cycles + 1):
+            flags.append(Signal(name=f"store_in_{cycles - index}"))
+            m.d.sync += flags[index].eq(flags[index - 1])
+        tag = delayed(m, Cat(final, advance), unsigned(1 + len(Value.cast(advance))), cycles, "store_tag")
+        walker = self._make_walker(m, "out", flags[cycles], tag[0], tag[1:])
+        m.d.comb += [
+            self.store_next.eq(flags[cycles - 1]),
+            self.store_en.eq(flags[cycles]),
+            self.store_addr.eq(walker.address),
+            self.finished.eq(flags[cycles] & tag[0] & (tag[1:] == Advance.END)),
+        ]

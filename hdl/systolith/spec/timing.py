@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's fixed latencies, in cycles: what the hardware is built to and the cycle model counts with.
+
+Nothing downstream of the issue of a window ever waits, so a handful of constants and the sizes of the
+:class:`~systolith.spec.arch.Arch` give the time of everything.
+"""
+
+from __future__ import annotations
+
+from .arch import Arch
+
+__all__ = [
+    "ACCUMULATOR_LATENCY",
+    "CELL_LATENCY",
+    "FETCH_LATENCY",
+    "LANES_AFTER_SUM",
+    "MIN_PASS",
+    "NEST_LATENCY",
+    "VECTOR_LATENCY",
+    "drain_cycles",
+    "lane_latency",
+    "matrix_latency",
+    "pass_cycles",
+]
+
+NEST_LATENCY = 1
+"""From the start of a descriptor to its first iteration."""
+
+FETCH_LATENCY = 4
+"""From the issue of a window to its elements: address, memory, rotation, masking."""
+
+CELL_LATENCY = 3
+"""Through a cell of the array: activation register, product, sum."""
+
+ACCUMULATOR_LATENCY = 2
+"""From the last vector of a pixel to its sum: read, add."""
+
+MIN_PASS = 3
+"""From a pixel's vector in one pass to the next: read, add, write."""
+
+VECTOR_LATENCY = 1
+"""From a pixel's last window to its result in the vector unit."""
+
+LANES_AFTER_SUM = 2
+"""From a sum to the lanes' input: split into steps, meet the parameters and the residual operand."""
+
+_REQUANTISE, _ADD, _OUTPUT = 7, 4, 1
+"""Registers of a lane: requantisation, residual add, zero point."""
+
+
+def matrix_latency(arch: Arch) -> int:
+    """From a window to its partial sums: down the row groups, through the last cell, across the columns."""
+    return arch.rows // arch.psum_spacing - 1 + CELL_LATENCY + arch.cols - 1
+
+
+def lane_latency(arch: Arch) -> int:
+    """From a lane's input to its output."""
+    return _REQUANTISE + (_ADD if arch.residual else 0) + _OUTPUT
+
+
+def pass_cycles(arch: Arch, pixels: int) -> int:
+    """Length of a pass over ``pixels`` windows when nothing but the weights and the accumulator can hold it up."""
+    return max(pixels, arch.pass_lines, MIN_PASS)
+
+
+def drain_cycles(arch: Arch, *, vector: bool) -> int:
+    """Cycles after the one that issues a descriptor's last window, up to and with the one that makes its last store."""
+    compute = VECTOR_LATENCY if vector else matrix_latency(arch) + ACCUMULATOR_LATENCY
+    steps = 1 if vector else arch.lane_cycles
+    return FETCH_LATENCY + compute + LANES_AFTER_SUM + (steps - 1) + lane_latency(arch)
