@@ -17,7 +17,7 @@ from systolith.testbench.runner.design import Design
 
 __all__ = ["LinkMemory", "link_memory_design"]
 
-DEPTH = 64
+DEPTH = 16
 
 
 class LinkMemory(wiring.Component):

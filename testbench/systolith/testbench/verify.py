@@ -14,13 +14,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.spec.image import Program
+from systolith.spec.image import Program, TensorMap
 from systolith.testbench.isa_model import IsaModel, StoreTrace, read_tensor, write_tensor
 from systolith.testbench.job import StoreLog
 from systolith.testbench.localise import Place, locate_layer, locate_store
 from systolith.testbench.scoreboard import compare_tensors
 
-__all__ = ["Device", "Finding", "Observed", "Sample", "Verdict", "verify"]
+__all__ = ["Device", "Finding", "Observed", "Sample", "Verdict", "run_model", "verify"]
 
 Ints = NDArray[np.int64]
 
@@ -105,10 +105,18 @@ def _unequal(expected: Mapping[str, Ints], got: Mapping[str, Ints]) -> str:
     return ""
 
 
-def _run_model(model: IsaModel, sample: Sample) -> tuple[list[StoreTrace], dict[str, Ints]]:
+def _load(model: IsaModel, tensor: TensorMap, values: Ints) -> None:
+    """Write an input as the host link does: whole lines, padding elements 0."""
+    lines = -(-tensor.elements // model.arch.line)
+    model.activations[tensor.base : tensor.base + lines * model.arch.line] = 0
+    write_tensor(model.activations, tensor, values)
+
+
+def run_model(model: IsaModel, inputs: Mapping[str, Ints]) -> tuple[list[StoreTrace], dict[str, Ints]]:
+    """One inference of the ISA model: its stores, one trace a descriptor, and its outputs by name."""
     program = model.program
     for tensor in program.inputs:
-        write_tensor(model.activations, tensor, sample.inputs[tensor.name])
+        _load(model, tensor, inputs[tensor.name])
     traces = list(model.stores())
     return traces, {tensor.name: read_tensor(model.activations, tensor) for tensor in program.outputs}
 
@@ -148,7 +156,7 @@ def verify(
     observations = device.observe(program, [sample.inputs for sample in samples]) if device is not None else ()
     model, findings = IsaModel(program), []
     for index, sample in enumerate(samples):
-        traces, outputs = _run_model(model, sample)
+        traces, outputs = run_model(model, sample.inputs)
         finding = _judge_model(program, sample, traces, outputs)
         if finding is None and device is not None:
             finding = _judge_device(program, sample, traces, outputs, observations[index])

@@ -22,5 +22,5 @@ def engine_design(arch: Arch) -> Design:
         top=TOP,
         key=digest([json.dumps(arch.to_json(), sort_keys=True), source_digest()]),
         verilog=lambda: emit_verilog(arch),
-        component=lambda: Engine(arch),
+        component=lambda: Engine(arch=arch),
     )
