@@ -4,6 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from systolith.compiler.interp_int import AccumulatorOverflow, run_integer
+from systolith.compiler.ir import Graph, Node, QParams, Tensor
+from systolith.spec import fixed
+from systolith.spec.fixed import LaneWidths
 from tests.support.random_graphs import (
     Limits,
     random_add_graph,
@@ -13,11 +18,6 @@ from tests.support.random_graphs import (
     random_pool_graph,
     random_requant_graph,
 )
-
-from systolith.compiler.interp_int import AccumulatorOverflow, run_integer
-from systolith.compiler.ir import Graph, Node, QParams, Tensor
-from systolith.spec import fixed
-from systolith.spec.fixed import LaneWidths
 
 Ints = NDArray[np.int64]
 WIDTHS = [(4, 4, 24), (8, 8, 32), (8, 4, 32), (16, 8, 48), (16, 16, 64)]
@@ -110,15 +110,22 @@ def test_networks_equal_their_definition(seed: int) -> None:
     check(random_network(seed, Limits(size=6, channels=4, kernel=3)), seed, 32)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_batch_is_its_images_one_by_one(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "batch"), [*((seed, 3) for seed in range(8)), (0, 35)])
+def test_a_batch_is_its_images_one_by_one(seed: int, batch: int) -> None:
     graph = random_network(seed)
-    feeds = random_feeds(graph, seed, batch=3)
+    feeds = random_feeds(graph, seed, batch=batch)
     together = run_integer(graph, feeds)
-    for image in range(3):
+    for image in range(batch):
         alone = run_integer(graph, {name: value[image : image + 1] for name, value in feeds.items()})
         for name, value in alone.items():
             assert np.array_equal(value[0], together[name][image])
+
+
+def test_feeds_of_different_batches_are_refused() -> None:
+    graph = random_add_graph(1)
+    feeds = random_feeds(graph, 0, batch=2)
+    with pytest.raises(ValueError, match=r"feeds must have one batch size, got \[1, 2\]"):
+        run_integer(graph, {"x0": feeds["x0"][:1], "x1": feeds["x1"]})
 
 
 def test_keep_returns_only_what_is_asked_for() -> None:

@@ -146,11 +146,18 @@ class GraphBuilder:
         return kernel, self._int(1, self.limits.stride), before, after, dilation
 
     def conv(
-        self, name: str, outputs: int | None = None, *, residual: str | None = None, flat: bool = False, group: int = 1
+        self,
+        name: str,
+        outputs: int | None = None,
+        *,
+        residual: str | None = None,
+        same: bool = False,
+        flat: bool = False,
+        group: int = 1,
     ) -> str:
-        """A convolution of random window; ``flat`` takes the whole map to a vector (a Gemm)."""
+        """A convolution of random window; ``same`` keeps height and width, ``flat`` takes the whole map (a Gemm)."""
         inputs, height, width = self.map_size(name)
-        window = self._window(name, same=residual is not None)
+        window = self._window(name, same=same or residual is not None)
         if flat:
             window = {"kernel": (height, width), "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
         if residual is not None:
@@ -291,7 +298,8 @@ def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -
         if kind <= 2:
             x = builder.conv(x)
         elif kind == 3:
-            branch = builder.conv(x, residual=x)
+            fused = builder.rng.integers(0, 2) == 1
+            branch = builder.conv(x, builder.map_size(x)[0], same=True, residual=x if fused else None)
             x = builder.add(branch, x)
         elif kind == 4:
             x = builder.pool(x)

@@ -24,6 +24,9 @@ __all__ = ["AccumulatorOverflow", "check_feeds", "run_integer"]
 
 _FLOAT64_EXACT = 1 << 53
 
+_CHUNK = 16
+"""Images executed together: enough to hide the interpreter's overhead, few enough to stay in the cache."""
+
 
 class AccumulatorOverflow(ArithmeticError):
     """A sum needs more bits than the accumulator has; the message names the node."""
@@ -55,24 +58,38 @@ def run_integer(
         systolith.spec.fixed.UnrepresentableScale: a factor the lanes cannot hold.
     """
     check_feeds(graph, feeds)
-    values = {name: np.asarray(feed, dtype=np.int64) for name, feed in feeds.items()}
+    everything = (*graph.inputs, *(name for node in graph.nodes for name in node.outputs))
+    names = everything if keep is None else tuple(keep)
+    batch = min((len(feed) for feed in feeds.values()), default=0)
+    parts = []
+    for start in range(0, max(batch, 1), _CHUNK):
+        part = {name: np.asarray(feed[start : start + _CHUNK], dtype=np.int64) for name, feed in feeds.items()}
+        parts.append(_run_chunk(graph, part, acc_bits, act_bits, names))
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _run_chunk(
+    graph: Graph, values: dict[str, Ints], acc_bits: int, act_bits: int | None, names: Collection[str]
+) -> dict[str, Ints]:
+    """All nodes in order on a few images; ``values`` is used up."""
     last_use = {name: node.name for node in graph.nodes for name in node.inputs}
-    wanted = set(graph.tensors if keep is None else keep)
     for node in graph.nodes:
         output = node.outputs[0]
         batch = values[node.inputs[0]].shape[0]
         result = _OPERATORS[node.op](_Step(graph, node, values, acc_bits, act_bits))
         values[output] = result.reshape(batch, *graph.tensors[output].shape[1:])
-        for name in set(node.inputs) - wanted:
+        for name in set(node.inputs).difference(names):
             if last_use[name] == node.name:
                 del values[name]
-    return values if keep is None else {name: values[name] for name in keep}
+    return {name: values[name] for name in names}
 
 
 def check_feeds(graph: Graph, feeds: Mapping[str, Ints]) -> None:
-    """Raise ValueError unless ``feeds`` holds every input of ``graph``, in range, of its shape (any batch)."""
+    """Raise ValueError unless ``feeds`` holds every input of ``graph``, in range, of its shape (any one batch)."""
     if set(feeds) != set(graph.inputs):
         raise ValueError(f"feeds must be {sorted(graph.inputs)}, got {sorted(feeds)}")
+    if len({len(feed) for feed in feeds.values()}) > 1:
+        raise ValueError(f"feeds must have one batch size, got {[len(feed) for feed in feeds.values()]}")
     for name, feed in feeds.items():
         tensor = graph.tensors[name]
         qparams = _qparams(graph, name)

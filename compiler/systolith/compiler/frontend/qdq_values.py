@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..borders import HostStep
+from ..errors import UnsupportedModel
 from ..fixed_np import Ints
 from ..ir import AddAttributes, Node, QParams
+from ..verify_integer import ADD_LIMIT, FACTOR_LIMIT
 
 __all__ = [
     "Activation",
@@ -123,9 +125,14 @@ class Pending:
         return self.grid
 
     def node(self, output: str, qparams: QParams) -> Node:
-        """The integer-level node with ``qparams`` at its output."""
+        """The integer-level node with ``qparams`` at its output.
+
+        Raises:
+            UnsupportedModel: the output's scale is too fine for the lanes.
+        """
         low, high = (_relative(bound, qparams) for bound in (self.low, self.high))
         factors = self.scales / qparams.scale
+        self._check_factors(factors, ADD_LIMIT if self.op == "QAdd" else FACTOR_LIMIT)
         attributes = dict(self.attributes)
         if self.op == "QAdd":
             attributes["add"] = AddAttributes(float(factors[0]), float(factors[1]), low, high)
@@ -134,6 +141,16 @@ class Pending:
             attributes["factor"] = f"{output}.factor" if self.op == "QConv" else float(factors)
         attributes |= {key: f"{output}.{key}" for key in self.constants}
         return Node(self.op, self.name, self.inputs, (output,), attributes, self.origin)
+
+    def _check_factors(self, factors: Reals, limit: float) -> None:
+        if factors.max() >= limit:
+            raise UnsupportedModel(
+                node=self.name,
+                op=self.origin[0],
+                problem=f"input to output, a scale ratio of {factors.max():g}",
+                accepted=f"less than {limit:g}",
+                advice="quantise the output more coarsely",
+            )
 
     def node_constants(self, output: str, qparams: QParams) -> dict[str, NDArray[Any]]:
         """The constants that :meth:`node` names."""

@@ -74,7 +74,9 @@ class Walk:
         name = self._done.setdefault((source, qparams), output)
         if name not in self.tensors:
             self.tensors[name] = Tensor(name, pending.natural, qparams)
-            self.nodes.append(pending.node(name, qparams))
+            taken = any(node.name == pending.name for node in self.nodes)
+            unique = replace(pending, name=f"{pending.name}:{name}") if taken else pending
+            self.nodes.append(unique.node(name, qparams))
             self.constants |= pending.node_constants(name, qparams)
         return Activation(name, pending.shape, qparams, real=False)
 

@@ -1,0 +1,463 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from systolith.compiler.borders import engine_inputs, network_outputs
+from systolith.compiler.errors import UnsupportedModel
+from systolith.compiler.interp_int import run_integer
+from systolith.compiler.ir import Graph, QParams
+from systolith.compiler.verify import verify
+from tests.support.qdq_models import QdqModel, import_model, judge
+
+SEED = 41
+Build = Callable[[QdqModel], str]
+
+
+def feeds_of(model: onnx.ModelProto, seed: int = SEED) -> dict[str, np.ndarray]:
+    """Random inputs that reach and pass the ends of the range."""
+    rng = np.random.default_rng(seed)
+    feeds = {}
+    for value in model.graph.input:
+        shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        integer = np.issubdtype(dtype, np.integer)
+        numbers = rng.integers(*_range(dtype), shape) if integer else rng.uniform(-8, 8, shape)
+        feeds[value.name] = numbers.astype(dtype)
+    return feeds
+
+
+def _range(dtype: np.dtype) -> tuple[int, int]:
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max) + 1
+
+
+def check(model: onnx.ModelProto, *, judged: int | None = None, acc_bits: int = 32) -> Graph:
+    """Import; every Q with a tensor of ours differs by at most 1 LSB from double precision on the same inputs."""
+    graph = import_model(model)
+    verify(graph)
+    for seed in range(3):
+        feeds = feeds_of(model, SEED + seed)
+        judgements = list(judge(model, graph, feeds, acc_bits))
+        for judgement in judgements:
+            assert judgement.distance <= 1, f"seed {SEED + seed}, {judgement.tensor}"
+        if judged is not None:
+            assert len(judgements) == judged
+    return graph
+
+
+def ops(graph: Graph) -> list[str]:
+    return [node.op for node in graph.nodes]
+
+
+# ---------------------------------------------------------------------- what is read
+
+
+@pytest.mark.parametrize("axis", [0, None])
+@pytest.mark.parametrize("activation", [None, "Relu", "Clip"])
+def test_a_convolution(axis: int | None, activation: str | None) -> None:
+    m = QdqModel(SEED)
+    y = m.conv(m.start(1, 3, 7, 6), 3, 5, axis=axis, pads=[1, 0, 1, 2], strides=[2, 1])
+    if activation == "Relu":
+        y = m.node("Relu", y)
+    if activation == "Clip":
+        y = m.node("Clip", y, m.constant(np.float32(-1.1)), m.constant(np.float32(6)))
+    graph = check(m.model(m.real(y, 0.11, -20)), judged=1)
+    node = graph.nodes[0]
+    assert node.origin == ("Conv", *([activation] if activation else []))
+    bounds = {None: (-108, 147), "Relu": (0, 147), "Clip": (-10, 55)}
+    assert (node.attributes["lo"], node.attributes["hi"]) == bounds[activation]
+    assert graph.tensors[graph.outputs[0]].qparams == QParams(float(np.float32(0.11)), -20)
+
+
+def test_a_relu_hidden_in_the_zero_point_needs_no_bound() -> None:
+    m = QdqModel(SEED)
+    graph = check(m.model(m.real(m.conv(m.start(1, 3, 5, 5), 3, 4), 0.07, -128)), judged=1)
+    assert graph.nodes[0].attributes["lo"] == 0
+
+
+def test_grouped_dilated_convolution() -> None:
+    m = QdqModel(SEED)
+    y = m.conv(m.start(1, 6, 9, 9), 6, 6, group=3, dilations=[2, 1], pads=[2, 1, 2, 1])
+    graph = check(m.model(m.real(y, 0.1)), judged=1)
+    assert graph.nodes[0].attributes["group"] == 3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16])
+def test_other_activation_types(dtype: type) -> None:
+    m = QdqModel(SEED, dtype=dtype, opset=21)
+    bits = np.iinfo(dtype).bits
+    step = 0.1 * 2.0 ** (8 - bits)
+    zero = {"uint8": 77, "int16": -1234, "uint16": 40000}[np.dtype(dtype).name]
+    x = m.real(m.input(1, 3, 5, 5), step, zero)
+    y = m.real(m.node("Relu", m.conv(x, 3, 4)), 2 * step, zero)
+    graph = check(m.model(m.real(m.conv(y, 4, 2), 3 * step, None if dtype is np.uint8 else zero)), acc_bits=48)
+    shift = 1 << (bits - 1) if np.iinfo(dtype).min == 0 else 0
+    assert graph.tensors[graph.inputs[0]].qparams == QParams(float(np.float32(step)), zero - shift, bits, shift > 0)
+    last = graph.tensors[graph.outputs[0]].qparams
+    assert last is not None
+    assert last.zero_point == (-128 if dtype is np.uint8 else zero - shift)
+
+
+@pytest.mark.parametrize("zero", [128, 120])
+def test_unsigned_weights(zero: int) -> None:
+    m = QdqModel(SEED)
+    codes = np.clip(m.rng.integers(0, 256, (4, 3, 3, 3)), zero - 128, zero + 127).astype(np.uint8)
+    names = [m.constant(codes), m.constant(np.float32(0.01)), m.constant(np.uint8(zero))]
+    y = m.node("Conv", m.start(1, 3, 5, 5), m.node("DequantizeLinear", *names))
+    graph = check(m.model(m.real(y, 0.2)), judged=1)
+    weight = graph.constant(graph.nodes[0].attributes["weight"])
+    assert np.array_equal(weight, codes.astype(np.int64) - zero)
+
+
+def test_weights_quantised_in_the_graph() -> None:
+    m = QdqModel(SEED)
+    weight = m.quantise(m.constant(m.rng.normal(0, 0.3, (4, 3, 3, 3)).astype(np.float32)), 0.01, 0)
+    y = m.node("Conv", m.start(1, 3, 5, 5), m.dequantise(weight))
+    graph = check(m.model(m.real(y, 0.1)), judged=1)
+    assert ops(graph) == ["QConv"]
+
+
+def test_shared_weights() -> None:
+    m = QdqModel(SEED)
+    weight = m.weight((3, 3, 1, 1))
+    x = m.start(1, 3, 4, 4)
+    y = m.real(m.node("Conv", x, weight), 0.06)
+    graph = check(m.model(m.real(m.node("Conv", y, weight), 0.08)), judged=2)
+    assert ops(graph) == ["QConv", "QConv"]
+
+
+def test_a_float_bias_is_rounded_to_the_accumulators_unit() -> None:
+    m = QdqModel(SEED)
+    weight = m.weight((4, 3, 1, 1), axis=None)
+    bias = np.array([0.1, -2.0, 0.0003, 5.0], dtype=np.float32)
+    x = m.start(1, 3, 4, 4)
+    graph = check(m.model(m.real(m.node("Conv", x, weight, m.constant(bias)), 0.1)), judged=1)
+    unit = graph.constant(graph.nodes[0].attributes["factor"]) * float(np.float32(0.1))
+    assert graph.constant(graph.nodes[0].attributes["bias"]).tolist() == np.rint(bias / unit).tolist()
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_flatten_and_gemm_become_a_kernel_as_large_as_the_map(transposed: int) -> None:
+    m = QdqModel(SEED)
+    x = m.node("Flatten", m.start(1, 4, 3, 2))
+    weight = m.weight((5, 24) if transposed else (24, 5), axis=1 - transposed)
+    y = m.node("Gemm", x, weight, m.constant(np.ones((1, 5), np.float32)), transB=transposed)
+    graph = check(m.model(m.real(m.node("Relu", y), 0.2)), judged=1)
+    assert graph.nodes[0].attributes["kernel"] == (3, 2)
+    assert graph.tensors[graph.outputs[0]].shape == (1, 5)
+
+
+def test_matmul_and_add_of_a_constant() -> None:
+    m = QdqModel(SEED)
+    product = m.node("MatMul", m.start(1, 20), m.weight((20, 6), axis=1))
+    y = m.node("Add", m.constant(m.rng.normal(0, 1, 6).astype(np.float32)), product)
+    graph = check(m.model(m.real(m.node("Relu", y), 0.15)), judged=1)
+    assert graph.nodes[0].origin == ("MatMul", "Add", "Relu")
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_an_add_of_two_branches(relu: bool) -> None:
+    m = QdqModel(SEED)
+    x = m.start(1, 4, 5, 5)
+    y = m.real(m.conv(x, 4, 4, pads=[1, 1, 1, 1]), 0.12, 9)
+    z = m.node("Add", x, y)
+    z = m.node("Relu", z) if relu else z
+    graph = check(m.model(m.real(z, 0.1, -30)), judged=2)
+    assert ops(graph) == ["QConv", "QAdd"]
+    assert graph.nodes[1].attributes["add"].lo == (0 if relu else -98)
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_pools(op: str) -> None:
+    m = QdqModel(SEED)
+    x = m.start(1, 4, 7, 7)
+    y = m.node(op, x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 0, 1, 1])
+    graph = check(m.model(m.real(y, 0.06, -4)), judged=1)
+    assert ops(graph) == ["QPool"]
+
+
+def test_pool_variants() -> None:
+    m = QdqModel(SEED)
+    x = m.start(1, 4, 7, 7)
+    x = m.real(m.node("AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1), 0.04)
+    x = m.real(m.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1), 0.05)
+    graph = check(m.model(m.real(m.node("GlobalAveragePool", x), 0.03)), judged=3)
+    assert [node.attributes["mode"] for node in graph.nodes] == ["average", "max", "average"]
+
+
+def test_average_then_reshape_then_gemm() -> None:
+    m = QdqModel(SEED)
+    pooled = m.node("Reshape", m.node("GlobalAveragePool", m.start(1, 6, 4, 4)), m.constant(np.array([1, -1])))
+    y = m.node("MatMul", m.real(pooled, 0.05), m.weight((6, 3), axis=1))
+    assert ops(check(m.model(m.real(y, 0.05)), judged=2)) == ["QPool", "QConv"]
+
+
+def test_another_scale_without_an_operator() -> None:
+    m = QdqModel(SEED)
+    graph = check(m.model(m.real(m.start(1, 3, 4, 4), 0.09, 11)), judged=1)
+    assert ops(graph) == ["QRequant"]
+
+
+def test_the_same_scale_without_an_operator_is_nothing() -> None:
+    m = QdqModel(SEED)
+    x = m.real(m.node("Identity", m.start(1, 3, 4, 4)), 0.05, 3)
+    assert ops(check(m.model(m.real(m.conv(x, 3, 2), 0.1)), judged=1)) == ["QConv"]
+
+
+def test_operators_that_need_no_quantisation_of_their_own() -> None:
+    m = QdqModel(SEED)
+    x = m.node("Relu", m.start(1, 3, 6, 6))
+    x = m.node("MaxPool", x, kernel_shape=[2, 2])
+    y = m.real(m.conv(x, 3, 2), 0.1)
+    graph = check(m.model(m.node("Relu", y)))
+    assert ops(graph) == ["QRequant", "QPool", "QConv", "QRequant"]
+    params = [graph.tensors[graph.nodes[index].outputs[0]].qparams for index in (1, 3)]
+    assert params == [QParams(float(np.float32(0.05)), 3), QParams(float(np.float32(0.1)), 0)]
+
+
+def test_integer_inputs_and_outputs() -> None:
+    m = QdqModel(SEED, dtype=np.uint8)
+    x = m.input(1, 3, 6, 6, dtype=np.uint8)
+    pooled = m.node("MaxPool", x, kernel_shape=[2, 2])
+    m.params[pooled], m.scales[pooled] = (m.constant(np.float32(0.05)), m.constant(np.uint8(100))), 0.05
+    y = m.quantise(m.conv(m.dequantise(pooled), 3, 4), 0.2, 90)
+    model = m.model(y, dtype=np.uint8)
+    graph = check(model)
+    assert graph.integer_io == {"x0", y}
+    feeds = feeds_of(model)
+    got = network_outputs(graph, run_integer(graph, engine_inputs(graph, feeds)))[y]
+    assert got.dtype == np.uint8
+
+
+def test_reshape_on_integers() -> None:
+    m = QdqModel(SEED)
+    codes = m.quantise(m.input(1, 4, 3, 3), 0.05, 3)
+    flat = m.node("Flatten", codes)
+    m.params[flat], m.scales[flat] = m.params[codes], m.scales[codes]
+    y = m.node("MatMul", m.dequantise(flat), m.weight((36, 3), axis=1))
+    assert ops(check(m.model(m.real(y, 0.2)), judged=1)) == ["QConv"]
+
+
+def test_one_result_quantised_twice() -> None:
+    m = QdqModel(SEED)
+    y = m.conv(m.start(1, 3, 5, 5), 3, 4)
+    a, b, again = m.real(y, 0.1), m.real(m.node("Relu", y), 0.05, -128), m.real(y, 0.1)
+    graph = check(m.model(m.real(m.node("Add", a, b), 0.2), again))
+    assert ops(graph) == ["QConv", "QConv", "QAdd"]
+
+
+def test_one_tensor_behind_two_outputs_or_an_input() -> None:
+    m = QdqModel(SEED)
+    x = m.start(1, 3, 4, 4)
+    y = m.real(m.conv(x, 3, 3), 0.1)
+    graph = check(m.model(y, m.node("Identity", y), x))
+    assert ops(graph) == ["QConv", "View", "View"]
+    assert graph.outputs == (y, "identity7_out", x)
+
+
+# ---------------------------------------------------------------------- the host's tail
+
+
+@pytest.mark.parametrize("form", ["float", "quantised", "dequantised"])
+def test_a_final_softmax_is_the_hosts(form: str) -> None:
+    m = QdqModel(SEED)
+    y = m.real(m.node("MatMul", m.start(1, 9), m.weight((9, 4), axis=1)), 0.05)
+    y = m.node("Softmax", y)
+    if form != "float":
+        y = m.quantise(y, 1 / 256, -128)
+    if form == "dequantised":
+        y = m.dequantise(y)
+    model = m.model(y, dtype=np.int8 if form == "quantised" else np.float32)
+    graph = check(model, judged=1)
+    scale = "scale=0.00390625, zero_point=-128, dtype=int8"
+    steps = ["Softmax", f"QuantizeLinear({scale})", f"DequantizeLinear({scale})"]
+    assert list(graph.host_tail) == steps[: 1 + ["float", "quantised", "dequantised"].index(form)]
+    got = network_outputs(graph, run_integer(graph, engine_inputs(graph, feeds_of(model))))[y]
+    assert got.dtype == (np.int8 if form == "quantised" else np.float32)
+    if form != "quantised":
+        assert abs(got.sum() - 1) < 0.02
+
+
+# ---------------------------------------------------------------------- what is refused
+
+
+def unquantised_layer(m: QdqModel) -> str:
+    return m.real(m.conv(m.conv(m.start(1, 3, 8, 8), 3, 4), 4, 2))
+
+
+def unquantised_input(m: QdqModel) -> str:
+    return m.real(m.node("Conv", m.input(1, 3, 8, 8), m.weight((2, 3, 3, 3))))
+
+
+def unquantised_output(m: QdqModel) -> str:
+    return m.conv(m.start(1, 3, 8, 8), 3, 4)
+
+
+def float_weights(m: QdqModel) -> str:
+    return m.real(m.node("Conv", m.start(1, 3, 8, 8), m.constant(np.ones((2, 3, 3, 3), np.float32))))
+
+
+def weights_on_the_wrong_axis(m: QdqModel) -> str:
+    return m.real(m.node("Conv", m.start(1, 3, 8, 8), m.weight((2, 3, 3, 3), axis=1)))
+
+
+def asymmetric_weights(m: QdqModel) -> str:
+    names = [m.constant(np.full((2, 3, 3, 3), 200, np.uint8)), m.constant(np.float32(0.01)), m.constant(np.uint8(10))]
+    return m.real(m.node("Conv", m.start(1, 3, 8, 8), m.node("DequantizeLinear", *names)))
+
+
+def activation_per_channel(m: QdqModel) -> str:
+    names = [m.constant(np.full(3, 0.1, np.float32)), m.constant(np.zeros(3, np.int8))]
+    return m.node("DequantizeLinear", m.node("QuantizeLinear", m.input(1, 3, 8, 8), *names), *names)
+
+
+def another_scale(m: QdqModel) -> str:
+    codes = m.quantise(m.input(1, 3, 8, 8), 0.1)
+    m.params[codes] = (m.constant(np.float32(0.2)), m.params[codes][1])
+    return m.real(m.conv(m.dequantise(codes), 3, 2))
+
+
+def two_input_scales(m: QdqModel) -> str:
+    x = m.input(1, 3, 8, 8)
+    return m.real(m.node("Add", m.real(x, 0.1), m.real(x, 0.2)))
+
+
+def flattened_output(m: QdqModel) -> str:
+    return m.node("Flatten", m.start(1, 3, 8, 8))
+
+
+def broadcast_add(m: QdqModel) -> str:
+    return m.real(m.node("Add", m.start(1, 3, 8, 8), m.start(1, 3, 1, 1)))
+
+
+def constant_added(m: QdqModel) -> str:
+    return m.real(m.node("Add", m.start(1, 3, 8, 8), m.weight((1, 3, 8, 8))))
+
+
+def bias_along_the_width(m: QdqModel) -> str:
+    y = m.conv(m.start(1, 3, 8, 8), 3, 6)
+    return m.real(m.node("Add", y, m.constant(np.ones(6, np.float32))))
+
+
+def bias_after_relu(m: QdqModel) -> str:
+    y = m.node("Relu", m.conv(m.start(1, 3, 8, 8), 3, 6))
+    return m.real(m.node("Add", y, m.constant(np.ones((6, 1, 1), np.float32))))
+
+
+def clip_off_the_grid(m: QdqModel) -> str:
+    x = m.node("Clip", m.start(1, 3, 8, 8), m.constant(np.float32(0)), m.constant(np.float32(1.03)))
+    return m.real(m.conv(x, 3, 2))
+
+
+def inner_softmax(m: QdqModel) -> str:
+    x = m.real(m.node("Softmax", m.start(1, 8)))
+    return m.real(m.node("MatMul", x, m.weight((8, 3), axis=1)))
+
+
+def softmax_over_the_map(m: QdqModel) -> str:
+    return m.node("Softmax", m.start(1, 3, 8, 8), axis=1)
+
+
+def scaled_gemm(m: QdqModel) -> str:
+    return m.real(m.node("Gemm", m.start(1, 8), m.weight((8, 3), axis=1), alpha=0.5))
+
+
+def batch_norm(m: QdqModel) -> str:
+    ones = m.constant(np.ones(4, np.float32))
+    return m.real(m.node("BatchNormalization", m.conv(m.start(1, 3, 8, 8), 3, 4), ones, ones, ones, ones))
+
+
+def large_factor(m: QdqModel) -> str:
+    return m.real(m.start(1, 3, 8, 8), 0.01)
+
+
+def large_add_factor(m: QdqModel) -> str:
+    x = m.start(1, 3, 8, 8)
+    return m.real(m.node("Add", x, x), 0.001)
+
+
+def arithmetic_on_integers(m: QdqModel) -> str:
+    codes = m.quantise(m.input(1, 3, 8, 8), 0.1)
+    total = m.node("Relu", codes)
+    m.params[total] = m.params[codes]
+    m.scales[total] = 0.1
+    return m.dequantise(total)
+
+
+def dilated_pool(m: QdqModel) -> str:
+    return m.real(m.node("MaxPool", m.start(1, 3, 8, 8), kernel_shape=[2, 2], dilations=[2, 2]))
+
+
+def unread_integer_input(m: QdqModel) -> str:
+    x = m.input(1, 3, 8, 8, dtype=np.int8)
+    return m.node("DequantizeLinear", x, m.constant(np.float32(0.1)))
+
+
+REFUSED = [
+    (unquantised_layer, r"\(Conv\): tensor 'conv\d_out' is not quantised; accepted: tensors that come from a Deq"),
+    (unquantised_input, r"\(Conv\): tensor 'x0' is a float input; accepted: tensors that come from a DequantizeLinear"),
+    (unquantised_output, r"\(Conv\): tensor 'conv\d_out' is not quantised; .*; quantise the tensor before it"),
+    (float_weights, "its weights are not quantised; accepted: a DequantizeLinear of constant integers; quantise"),
+    (weights_on_the_wrong_axis, r"weight scales on axis 1; accepted: on axis 0 \(output channels\)"),
+    (asymmetric_weights, "weights minus their zero point span 190..190; accepted: -128..127; use symmetric weights"),
+    (activation_per_channel, r"\(QuantizeLinear\): an activation with 3 scales; accepted: one scale per tensor"),
+    (another_scale, "with another scale, zero point or type; accepted: the scale, zero point and type of"),
+    (two_input_scales, "input 'x0' is quantised in two ways; accepted: one scale and zero point for each input"),
+    (flattened_output, r"\(Flatten\): a tensor of shape \[1, 3, 8, 8\] is seen as \[1, 192\]|\(Reshape\): a tensor"),
+    (broadcast_add, r"an add of shapes \[1, 3, 8, 8\] and \[1, 3, 1, 1\]; accepted: two operands of one shape"),
+    (constant_added, r"\(Add\): tensor .* is constant; accepted: tensors that come from a DequantizeLinear"),
+    (bias_along_the_width, r"a constant of shape \[6\] is added; accepted: one number for each channel, directly"),
+    (bias_after_relu, r"a constant of shape \[6, 1, 1\] is added; accepted: one number for each channel, directly"),
+    (clip_off_the_grid, r"\(Conv\): tensor 'clip\d_out' is not quantised"),
+    (inner_softmax, r"\(MatMul\): tensor 'dequ.*' is computed by the host; accepted: tensors"),
+    (softmax_over_the_map, r"\(Softmax\): it runs over axis 1 of \[1, 3, 8, 8\]; accepted: a final Softmax"),
+    (scaled_gemm, r"\(Gemm\): alpha=0.5; accepted: alpha=1, beta=1, transA=0; fold the factors"),
+    (batch_norm, r"\(BatchNormalization\): it is not one of the quantised operators; accepted: Add, Average"),
+    (large_factor, r"a scale ratio of 5; accepted: less than 4"),
+    (large_add_factor, r"a scale ratio of 50; accepted: less than 8"),
+    (arithmetic_on_integers, "it computes on the integers of 'quantizelinear0_out'; accepted: real numbers"),
+    (dilated_pool, r"\(MaxPool\): dilations \[2, 2\]; accepted: dilations \[1, 1\]"),
+    (unread_integer_input, r"it reads integer input 'x0' as it is; accepted: integer inputs that a Dequ"),
+]
+
+
+@pytest.mark.parametrize(("build", "message"), REFUSED, ids=[build.__name__ for build, _ in REFUSED])
+def test_refusals(build: Build, message: str) -> None:
+    m = QdqModel(SEED, opset=14 if build is arithmetic_on_integers else 13)
+    model = m.model(build(m))
+    with pytest.raises(UnsupportedModel, match=message):
+        import_model(model)
+
+
+def test_weight_bits_decide_what_fits() -> None:
+    m = QdqModel(SEED)
+    model = m.model(m.real(m.node("Conv", m.start(1, 3, 8, 8), m.weight((2, 3, 3, 3)))))
+    with pytest.raises(
+        UnsupportedModel, match=r"weights minus their zero point span .*; accepted: -8..7; use symmetric"
+    ):
+        import_model(model, weight_bits=4)
+
+
+def test_a_softmax_beside_another_output() -> None:
+    m = QdqModel(SEED)
+    y = m.start(1, 5)
+    with pytest.raises(UnsupportedModel, match="the host computes 'softmax3_out', one of several outputs"):
+        import_model(m.model(m.node("Relu", y), m.node("Softmax", y)))
+
+
+def test_constants_keep_their_values() -> None:
+    m = QdqModel(SEED)
+    model = m.model(m.real(m.conv(m.start(1, 3, 5, 5), 3, 4), 0.1))
+    graph = import_model(model)
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    producers = {node.output[0]: node for node in model.graph.node}
+    weight, bias = (producers[name] for name in conv.input[1:])
+    assert np.array_equal(graph.constant(graph.nodes[0].attributes["weight"]), values[weight.input[0]])
+    assert np.array_equal(graph.constant(graph.nodes[0].attributes["bias"]), values[bias.input[0]])
+    factor = float(np.float32(0.05)) * values[weight.input[1]].astype(float) / float(np.float32(0.1))
+    assert np.array_equal(graph.constant(graph.nodes[0].attributes["factor"]), factor)
