@@ -9,18 +9,21 @@ on Neural Network Quantization*, 2021, section 3.1). The network's inputs are al
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CalibrationError
+from .float_ops import padded_windows
 from .interp import run_float
-from .ir import Graph
+from .ir import Graph, Node
 from .quantise_config import Method, QuantiseConfig
 
 __all__ = ["Calibration", "calibrate"]
+
+Ranges = dict[str, tuple[float, float]]
 
 BINS = 2048
 """Resolution of the histograms: 8 bins to a step of an 8-bit tensor that uses its whole range."""
@@ -37,8 +40,10 @@ class Calibration:
     """What calibration found: ``(low, high)`` of each tensor, with ``low <= 0 <= high``."""
 
     ranges: Mapping[str, tuple[float, float]]
+    means: Mapping[str, NDArray[np.float64]]
+    """For each Conv and Gemm, by node name: the mean of what each element of its kernel meets, (C, kh, kw)."""
     samples: int
-    method: Method = field(default="mse")
+    method: Method
 
 
 def calibrate(graph: Graph, data: Mapping[str, NDArray[Any]], config: QuantiseConfig) -> Calibration:
@@ -53,12 +58,14 @@ def calibrate(graph: Graph, data: Mapping[str, NDArray[Any]], config: QuantiseCo
         CalibrationError: no samples, or values that are not finite in the data or computed from it.
     """
     count = _count(data)
-    extremes = _extremes(graph, data)
-    if config.method == "min-max":
-        return Calibration(_with_zero(extremes), count, config.method)
-    counts = _histograms(graph, data, extremes)
-    ranges = {name: _choose(counts[name], *extremes[name], config) for name in extremes}
-    return Calibration(_with_zero({**ranges, **{name: extremes[name] for name in graph.inputs}}), count, config.method)
+    extremes, means = _first_look(graph, data)
+    ranges = dict(extremes)
+    if config.method != "min-max":
+        counts = _histograms(graph, data, extremes)
+        ranges |= {
+            name: _choose(counts[name], *extremes[name], config) for name in extremes if name not in graph.inputs
+        }
+    return Calibration(_with_zero(ranges), means, count, config.method)
 
 
 def _count(data: Mapping[str, NDArray[Any]]) -> int:
@@ -76,24 +83,40 @@ def _runs(graph: Graph, data: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, 
         yield run_float(graph, {name: values[start : start + CHUNK] for name, values in data.items()}, graph.tensors)
 
 
-def _extremes(graph: Graph, data: Mapping[str, NDArray[Any]]) -> dict[str, tuple[float, float]]:
-    found: dict[str, tuple[float, float]] = {}
+def _first_look(graph: Graph, data: Mapping[str, NDArray[Any]]) -> tuple[Ranges, dict[str, NDArray[np.float64]]]:
+    """Smallest and largest value of each tensor, and the mean inputs of the layers with weights."""
+    ranges: Ranges = {}
+    sums: dict[str, NDArray[np.float64]] = {}
+    layers = [node for node in graph.nodes if node.op in ("Conv", "Gemm")]
     for tensors in _runs(graph, data):
         for name, values in tensors.items():
-            low, high = found.get(name, (np.inf, -np.inf))
-            found[name] = min(low, float(values.min())), max(high, float(values.max()))
-    bad = next((name for name in graph.tensors if not np.isfinite(found[name]).all()), None)
+            low, high = ranges.get(name, (np.inf, -np.inf))
+            ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
+        for node in layers:
+            sums[node.name] = sums.get(node.name, 0.0) + _sum_of_means(node, tensors[node.inputs[0]])
+    _check_finite(graph, ranges)
+    return ranges, {name: total / _count(data) for name, total in sums.items()}
+
+
+def _sum_of_means(node: Node, x: NDArray[Any]) -> NDArray[np.float64]:
+    """Over samples the sum, over positions the mean of a layer's inputs, (C, kh, kw)."""
+    if node.op == "Gemm":
+        return np.asarray(x.sum(axis=0, dtype=np.float64)).reshape(-1, 1, 1)
+    given = node.attributes
+    windows = padded_windows(x, given["kernel_shape"], given["strides"], given["pads"], given["dilations"])
+    return np.asarray(windows.mean(axis=(2, 3), dtype=np.float64).sum(axis=0))
+
+
+def _check_finite(graph: Graph, ranges: Ranges) -> None:
+    bad = next((name for name in graph.tensors if not np.isfinite(ranges[name]).all()), None)
     if bad is not None:
         raise CalibrationError(
-            f"tensor {bad!r} is {found[bad][0]:g}..{found[bad][1]:g} on the calibration data; accepted: finite values; "
-            "check the data's scale and the network's weights"
+            f"tensor {bad!r} is {ranges[bad][0]:g}..{ranges[bad][1]:g} on the calibration data; accepted: finite "
+            "values; check the data's scale and the network's weights"
         )
-    return found
 
 
-def _histograms(
-    graph: Graph, data: Mapping[str, NDArray[Any]], extremes: Mapping[str, tuple[float, float]]
-) -> dict[str, NDArray[np.int64]]:
+def _histograms(graph: Graph, data: Mapping[str, NDArray[Any]], extremes: Ranges) -> dict[str, NDArray[np.int64]]:
     counts = {name: np.zeros(BINS, np.int64) for name in extremes}
     for tensors in _runs(graph, data):
         for name, values in tensors.items():
@@ -145,6 +168,6 @@ def _error(
     return np.asarray(((near - values) ** 2) @ weights)
 
 
-def _with_zero(ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+def _with_zero(ranges: Ranges) -> Ranges:
     """Zero is always representable: padding and a fused Relu need it exactly."""
     return {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in ranges.items()}

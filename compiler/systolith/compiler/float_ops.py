@@ -14,7 +14,18 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-__all__ = ["average_pool", "batch_norm", "conv", "dequantize", "gemm", "max_pool", "pool_counts", "quantize", "softmax"]
+__all__ = [
+    "average_pool",
+    "batch_norm",
+    "conv",
+    "dequantize",
+    "gemm",
+    "max_pool",
+    "padded_windows",
+    "pool_counts",
+    "quantize",
+    "softmax",
+]
 
 Floats = NDArray[Any]
 Pair = tuple[int, int]
@@ -35,6 +46,11 @@ def _windows(x: Floats, kernel: Pair, strides: Pair, dilations: Pair) -> Floats:
     return view[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
 
 
+def padded_windows(x: Floats, kernel: Pair, strides: Pair, pads: Pads, dilations: Pair, fill: float = 0.0) -> Floats:
+    """What each position of a sliding window sees, (N, C, out_h, out_w, kh, kw), padding included; a view."""
+    return _windows(_padded(x, pads, fill), kernel, strides, dilations)
+
+
 def _taps(windows: Floats) -> Iterator[Floats]:
     """The kernel's elements one by one, each a (N, C, out_h, out_w) view."""
     for row in range(windows.shape[4]):
@@ -47,7 +63,7 @@ def conv(
 ) -> Floats:
     """Convolution: x (N, C, H, W), weight (O, C/group, kh, kw), bias (O) -> (N, O, out_h, out_w)."""
     kernel = (weight.shape[2], weight.shape[3])
-    windows = _windows(_padded(x, pads, 0.0), kernel, strides, dilations)
+    windows = padded_windows(x, kernel, strides, pads, dilations)
     count, _, height, width = windows.shape[:4]
     depth = weight[0].size
     columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(count, group, depth, height * width)
@@ -71,7 +87,7 @@ def batch_norm(x: Floats, scale: Floats, bias: Floats, mean: Floats, variance: F
 
 def max_pool(x: Floats, *, kernel: Pair, strides: Pair, pads: Pads, dilations: Pair) -> Floats:
     """Maximum over each window; padding never wins."""
-    taps = _taps(_windows(_padded(x, pads, -np.inf), kernel, strides, dilations))
+    taps = _taps(padded_windows(x, kernel, strides, pads, dilations, -np.inf))
     result = next(taps).copy()
     for tap in taps:
         np.maximum(result, tap, out=result)
@@ -89,7 +105,7 @@ def average_pool(
     x: Floats, *, kernel: Pair, strides: Pair, pads: Pads, dilations: Pair, count_include_pad: bool
 ) -> Floats:
     """Mean over each window."""
-    total = sum(_taps(_windows(_padded(x, pads, 0.0), kernel, strides, dilations)), start=x.dtype.type(0))
+    total = sum(_taps(padded_windows(x, kernel, strides, pads, dilations)), start=x.dtype.type(0))
     counts = pool_counts(
         (x.shape[2], x.shape[3]),
         kernel=kernel,

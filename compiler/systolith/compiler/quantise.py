@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Post-training quantisation: a prepared float-level graph and its calibration become an integer-level graph.
 
-Weights are symmetric per output channel, activations asymmetric per tensor. A fused activation becomes the bounds of the
-requantisation. A Gemm becomes a convolution: of a vector with a 1 x 1 kernel, of a flattened map with a kernel that
+Weights are symmetric per output channel, activations asymmetric per tensor. A fused activation becomes the bounds of
+the requantisation. A Gemm becomes a convolution: of a vector with a 1 x 1 kernel, of a flattened map with a kernel that
 covers the map, so that nothing is ever transposed. Maximum pools keep their input's scale and are exact.
 """
 

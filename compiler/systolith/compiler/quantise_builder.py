@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .calibrate import Calibration
@@ -33,7 +34,7 @@ class Builder:
         """Start with the graph's inputs."""
         self.graph = graph
         self.config = config
-        self._ranges = calibration.ranges
+        self._calibration = calibration
         self._nodes: list[Node] = []
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[str, NDArray[Any]] = {}
@@ -59,13 +60,17 @@ class Builder:
             raise KeyError(name)
         return params
 
+    def means(self, node: Node) -> NDArray[np.float64]:
+        """The mean input of a layer with weights."""
+        return self._calibration.means[node.name]
+
     def alias(self, name: str, source: Tensor) -> None:
         """Let ``name`` stand for ``source``, elements in NCHW order."""
         self._sources[name] = source.name
 
     def define(self, name: str, least_scale: float = 0.0) -> QParams:
         """A tensor whose integers cover its calibrated range; its scale is at least ``least_scale``."""
-        low, high = self._ranges[name]
+        low, high = self._calibration.ranges[name]
         bits = self.config.act_bits
         levels = (1 << bits) - 1
         scale = max((high - low) / levels, least_scale) or 1.0

@@ -47,11 +47,18 @@ def _bias(builder: Builder, node: Node, outputs: int) -> Floats:
     return builder.graph.constant(node.inputs[2]).astype(np.float64).reshape(outputs)
 
 
+def _mean_input(means: Floats, weight: Floats, group: int) -> Floats:
+    """The mean of what each weight meets, of the weights' shape: each group reads its own channels."""
+    by_group = means.reshape(group, *weight.shape[1:])
+    return np.repeat(by_group, len(weight) // group, axis=0)
+
+
 def _emit(builder: Builder, node: Node, weight: Floats, geometry: dict[str, Any]) -> None:
     source = builder.source(node.inputs[0])
     params = builder.params(node.inputs[0])
     bias = _bias(builder, node, len(weight))
-    layer = quantise_weights(node.name, weight, bias, params, builder.config)
+    means = _mean_input(builder.means(node), weight, geometry["group"])
+    layer = quantise_weights(node.name, weight, bias, means, params, builder.config)
     products = params.scale * layer.scale
     result = builder.define(node.outputs[0], builder.factor_scale(float(products.max())))
     lo, hi = builder.bounds(node, result)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way in: a model file of any dialect becomes a verified graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..ir import Graph
+from ..verify import verify
+from .onnx_file import read_model
+from .onnx_reader import read_graph
+from .qdq import import_qdq, is_qdq
+
+__all__ = ["load_model"]
+
+
+def load_model(path: Path, *, weight_bits: int = 8) -> Graph:
+    """Read an ONNX file.
+
+    Args:
+        path: a binary ONNX model, operator set 9 to the newest of the installed onnx package. A free or larger batch is
+            fixed to 1, with a warning in the log; every other size must be fixed.
+        weight_bits: bits of the engine's weights, which those of a quantised network must fit.
+
+    Returns:
+        A float-level graph, to be prepared, calibrated and quantised; or, for a model with QuantizeLinear or
+        DequantizeLinear nodes, an integer-level graph with the network's own scales and zero points
+        (:func:`~systolith.compiler.verify.is_integer_level` tells which). It is named after the file.
+
+    Raises:
+        ModelFileError: the file is missing, not ONNX, cut short, or not valid.
+        UnsupportedModel: an operator, attribute or operand that cannot be done exactly.
+        ShapeError: a dynamic shape, or shapes that contradict each other.
+        WeightError: a weight that is NaN or infinite.
+        QuantisationError: a quantised network whose scales the engine cannot hold.
+    """
+    graph = read_graph(read_model(path), path.stem)
+    verify(graph, "reading")
+    if is_qdq(graph):
+        graph = import_qdq(graph, weight_bits=weight_bits)
+    verify(graph, "import")
+    return graph
