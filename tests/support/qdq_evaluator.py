@@ -74,7 +74,8 @@ def _quantiser(node: onnx.NodeProto, operands: list[Array | None], default: type
 
 
 def _quantise(node: onnx.NodeProto, operands: list[Array | None]) -> Array:
-    x, scale, zero = _quantiser(node, operands, np.uint8)
+    declared = next((entry.i for entry in node.attribute if entry.name == "output_dtype"), onnx.TensorProto.UINT8)
+    x, scale, zero = _quantiser(node, operands, helper.tensor_dtype_to_np_dtype(declared).type)
     limits = np.iinfo(zero.dtype)
     rounded = np.rint(x.astype(np.float64) / scale) + zero.astype(np.float64)
     return np.asarray(np.clip(rounded, limits.min, limits.max).astype(zero.dtype))

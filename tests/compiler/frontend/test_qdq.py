@@ -102,6 +102,15 @@ def test_other_activation_types(dtype: type) -> None:
     assert last.zero_point == (-128 if dtype is np.uint8 else zero - shift)
 
 
+def test_a_type_that_only_an_attribute_says() -> None:
+    m = QdqModel(SEED, opset=21)
+    scale = m.constant(np.float32(0.1))
+    codes = m.node("QuantizeLinear", m.input(1, 3, 4, 4), scale, output_dtype=onnx.TensorProto.INT8)
+    y = m.conv(m.node("DequantizeLinear", codes, scale), 3, 2)
+    graph = check(m.model(m.real(y, 0.2)), judged=1)
+    assert graph.tensors["x0"].qparams == QParams(float(np.float32(0.1)), 0)
+
+
 @pytest.mark.parametrize("zero", [128, 120])
 def test_unsigned_weights(zero: int) -> None:
     m = QdqModel(SEED)

@@ -73,6 +73,13 @@ def test_one_that_does_nothing_goes_even_if_its_input_has_other_readers() -> Non
     same(graph, after)
 
 
+def test_an_output_keeps_its_name() -> None:
+    b, x = builder(4)
+    y = b.conv(x, 3)
+    graph = b.graph("g", limit(b, y), b.requant(y))
+    assert drop_requant(graph) == graph
+
+
 @pytest.mark.parametrize("why", ["input", "reader", "output", "scale", "factor"])
 def test_where_it_does_not_apply(why: str) -> None:
     b, x = builder(3)

@@ -14,7 +14,8 @@ Clip (attributes or inputs)                   Clip with ``min``, ``max`` (infini
 Flatten, Reshape, Squeeze, Unsqueeze          Reshape with ``shape``, the static result, batch included
 Identity, Dropout                             Identity
 Softmax                                       Softmax with ``axis`` counted from the front
-QuantizeLinear, DequantizeLinear              the same with ``axis`` counted from the front
+QuantizeLinear, DequantizeLinear              the same with ``axis`` counted from the front; ``dtype`` where
+                                              ``output_dtype`` is given
 ============================================  ==================================================================
 """
 
@@ -22,6 +23,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+
+import onnx
 
 from ..ir import Node
 from .raw import RawNode
@@ -109,7 +112,10 @@ def _quantiser(raw: RawNode) -> Node:
     if raw.attributes.get("block_size", 0):
         raise raw.refuse(f"block_size {raw.attributes['block_size']}", "one scale per tensor or per axis")
     (axis,) = raw.axes([raw.attributes.get("axis", 1)], max(len(raw.shape(raw.inputs[0])), 1))
-    return raw.node({"axis": axis})
+    # the integers' type where no zero point says it (opset 21); 0 stands for left out
+    code = int(raw.attributes.get("output_dtype", 0))
+    extra = {"dtype": onnx.helper.tensor_dtype_to_np_dtype(code).name} if code else {}
+    return raw.node({"axis": axis, **extra})
 
 
 _RULES: Mapping[str, Callable[[RawNode], Node]] = {

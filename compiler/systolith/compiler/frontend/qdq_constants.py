@@ -64,8 +64,9 @@ class QuantiserConstants:
         return np.asarray(zero, dtype=np.int64).reshape(self.scale.shape)
 
     def dtype(self, default: str) -> str:
-        """The type of the zero point, which is that of the integers; ``default`` where it is left out."""
-        return default if self.zero is None else self.zero.dtype.name
+        """The type of the integers: the zero point's, or the declared one, or ``default`` where neither is given."""
+        declared = str(self.node.attributes.get("dtype", default))
+        return declared if self.zero is None else self.zero.dtype.name
 
     def along(self, values: NDArray[Any], parameters: NDArray[Any]) -> NDArray[Any]:
         """Parameters reshaped to broadcast against the constant ``values``; raises UnsupportedModel on a mismatch."""
