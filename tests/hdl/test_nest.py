@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from amaranth.hdl import Fragment, ResetInserter, Signal
-from amaranth.sim import Simulator
 
 from systolith.hdl.nest import Nest, NestConfig
 from systolith.spec.arch import PRESETS
 from systolith.spec.isa import LOOPS, Loop
+from tests.support.simulate import simulate
 
 ARCH = PRESETS["tiny"]
 Step = tuple[int, int, int, int]
@@ -77,13 +77,6 @@ async def check_walk(ctx: Any, dut: Nest, rng: random.Random, stall: float) -> N
         await ctx.tick()
         ctx.set(dut.advance, 0)
     assert ctx.get(dut.valid) == 0
-
-
-def simulate(dut: Any, bench: Callable[[Any], Awaitable[None]]) -> None:
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
 
 
 @pytest.mark.parametrize(("seed", "stall"), [(1, 0.0), (2, 0.3)])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The activation memory: banks side by side, each with its own line address, so that windows may start anywhere.
 
-A line lies across the banks, ``act_granule`` elements in each. A window that starts within a line takes the banks before
-its start from the following line. With ``act_segments`` = 2 the upper and the lower half of the lines are separate
+A line lies across the banks, ``act_granule`` elements in each. A window that starts within a line takes the banks
+before its start from the following line. With two segments the upper and the lower half of the lines are separate
 memories, and the two kinds of read exclude each other only within a half.
 """
 

@@ -167,7 +167,6 @@ class Engine(wiring.Component):
             counters.cause.eq(Mux(issuing, issue.cause, idle)),
             counters.pixel.eq(issue.pixel),
             counters.work.eq(sequencer.back.work),
-            counters.read.eq(port.read),
             counters.select.eq(port.line),
             port.value_counters.eq(counters.value),
         ]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fetch stage: from the coordinates of a window to its elements.
 
-Four cycles (:data:`systolith.spec.timing.FETCH_LATENCY`): address and bounds; memory; rotation; masking.
+Four cycles (:data:`systolith.spec.timing.FETCH_LATENCY`): address and bounds; memory; a register, since a large memory
+answers late in its cycle; rotation and masking.
 """
 
 from __future__ import annotations
@@ -69,16 +70,22 @@ class Fetch(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        self._carry_tag(m)
+        arch = self._arch
+        arrived = self._carry_tag(m)
         self._address(m)
         inside = self._inside(m)
-        rotated = self._rotate(m)
-        for lane in range(self._arch.window):
-            m.d.sync += self.windows.payload.data[lane].eq(Mux(inside[lane], rotated[lane], self.config.fill))
+        line = Signal.like(self.memory_data, name="line", reset_less=True)
+        with m.If(arrived):
+            m.d.sync += line.eq(self.memory_data)
+        rotated = self._rotate(m, line)
+        for lane in range(arch.window):
+            element = Signal(signed(arch.act_bits), name=f"element{lane}", reset_less=True)
+            m.d.sync += element.eq(Mux(inside[lane], rotated[lane], self.config.fill))
+            m.d.comb += self.windows.payload.data[lane].eq(element)
         return m
 
-    def _carry_tag(self, m: Module) -> None:
-        """Valid bit and tag beside the data."""
+    def _carry_tag(self, m: Module) -> Signal:
+        """Valid bit and tag beside the data. Returns whether a line is at the memory's output."""
         valid = [self.issue.valid]
         for step in range(1, FETCH_LATENCY + 1):
             valid.append(Signal(name=f"valid_{step}"))
@@ -88,45 +95,47 @@ class Fetch(wiring.Component):
         m.d.comb += self.windows.valid.eq(valid[FETCH_LATENCY])
         for name, shape in (("vector", unsigned(1)), ("maximum", unsigned(1)), ("tag", Tag)):
             m.d.comb += window[name].eq(delayed(m, self.issue.payload[name], shape, FETCH_LATENCY, name))
+        return valid[2]
 
     def _address(self, m: Module) -> None:
-        """Cycle 1."""
+        """Cycle 0."""
         where = self.issue.payload
         m.d.sync += self.memory_addr.eq(self.config.base + where.row + where.col)
 
     def _inside(self, m: Module) -> Value:
-        """Cycles 1 to 3: a bit a lane, set where the element lies inside the tensor.
+        """Cycles 0 to 2: a bit a lane, set where the element lies inside the tensor.
 
-        Inside are the lanes from ``skip`` (columns left of the tensor) up to ``keep`` (the row's end).
+        The column of lane ``i`` is ``col + i``; near an end of the row the low bits decide, further off the high ones.
         """
         arch, where = self._arch, self.issue.payload
-        limit = unsigned(clog2(arch.window + 1))
-        skip, keep = Signal(limit, reset_less=True), Signal(limit, reset_less=True)
-        row_inside = Signal(reset_less=True)
-        left, right = Signal(signed(arch.coord_bits + 2)), Signal(signed(arch.coord_bits + 2))
-        m.d.comb += [left.eq(-where.col), right.eq(self.config.row_len - where.col)]
+        low = clog2(arch.window)
+        right = Signal(signed(arch.coord_bits + 2))
+        m.d.comb += right.eq(self.config.row_len - where.col)
+        row_inside, begun, beginning, going_on, ending = (
+            Signal(name=name, reset_less=True) for name in ("row_inside", "begun", "beginning", "going_on", "ending")
+        )
+        before, left = (Signal(low, name=name, reset_less=True) for name in ("before", "left"))
         m.d.sync += [
-            skip.eq(_limited(left, arch.window)),
-            keep.eq(_limited(right, arch.window)),
             row_inside.eq((where.row >= 0) & (where.row < self.config.plane)),
+            begun.eq(where.col >= 0),
+            beginning.eq(where.col[low:].all()),
+            before.eq(where.col[:low]),
+            going_on.eq((right >= 0) & right[low:-1].any()),
+            ending.eq((right >= 0) & ~right[low:-1].any()),
+            left.eq(right[:low]),
         ]
-        lanes = Cat(row_inside & (lane >= skip) & (lane < keep) for lane in range(arch.window))
+        starts = [begun | (beginning & (before >= arch.window - lane)) for lane in range(arch.window)]
+        stays = [going_on | (ending & (lane < left)) for lane in range(arch.window)]
+        lanes = Cat(row_inside & start & stay for start, stay in zip(starts, stays, strict=True))
         return delayed(m, lanes, unsigned(arch.window), 2, "inside")
 
-    def _rotate(self, m: Module) -> data.View:
+    def _rotate(self, m: Module, line: Value) -> list[Value]:
         """Cycle 3: the window's first element to lane 0. One level of two-way multiplexers per offset bit."""
         arch = self._arch
         low, high = clog2(arch.act_granule), clog2(arch.line)
-        offset = delayed(m, self.memory_addr[:high], unsigned(high), 1, "offset")
-        elements = [self.memory_data[index] for index in range(arch.line)]
+        offset = delayed(m, self.memory_addr[:high], unsigned(high), 2, "offset")
+        elements = [line[index] for index in range(arch.line)]
         for bit in range(low, high):
             turned = elements[1 << bit :] + elements[: 1 << bit]
             elements = [Mux(offset[bit], moved, kept) for moved, kept in zip(turned, elements, strict=True)]
-        rotated = Signal(data.ArrayLayout(signed(arch.act_bits), arch.window), reset_less=True)
-        m.d.sync += rotated.eq(Cat(elements[: arch.window]))
-        return rotated
-
-
-def _limited(value: Value, limit: int) -> Value:
-    """``value`` limited to 0..``limit``."""
-    return Mux(value < 0, 0, Mux(value > limit, limit, value))
+        return elements

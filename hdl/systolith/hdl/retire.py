@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,9 +22,19 @@ from systolith.hdl.walker import Walker
 from systolith.spec import link
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import Section
-from systolith.spec.timing import lane_latency
+from systolith.spec.timing import LANES_AFTER_SUM, lane_latency
 
 __all__ = ["Retire"]
+
+_Step = data.StructLayout(
+    {
+        "valid": 1,
+        "final": 1,  # the last of its sum
+        "vector": 1,  # from the vector unit
+        "advance": Advance,  # with ``final``: where the walks go next
+    }
+)
+"""One step of a sum."""
 
 
 class Retire(wiring.Component):
@@ -71,54 +81,62 @@ class Retire(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        step, final, vector, advance, acc = self._split(m)
-        params = self._params(m, step, final, vector, advance)
+        coming, step, acc = self._split(m)
+        params = self._params(m, coming)
         if self._arch.residual:
-            self._fetch_operand(m, step, final, advance)
+            self._fetch_operand(m, step)
         self._run_lanes(m, acc, params)
-        self._store(m, step, final, advance)
+        self._store(m, step)
         return m
 
-    def _split(self, m: Module) -> tuple[Signal, Signal, Signal, Signal, Value]:
-        """One cycle after the sum: its steps. Returns valid, last of its sum, from the vector unit, advance, data."""
+    def _split(self, m: Module) -> tuple[Any, Any, Value]:
+        """A sum's steps, one cycle after it. Returns the next cycle's step, the present one, and its accumulators."""
         arch, incoming = self._arch, self.sums.payload
-        step, vector, advance = Signal(), Signal(), Signal(Advance, reset_less=True)
+        coming, step = Signal(_Step), Signal(_Step)
         left = Signal(range(arch.lane_cycles))
         held = Signal(arch.cols * arch.acc_bits, reset_less=True)
-        following, final = Signal(), Signal()
-        m.d.comb += [final.eq(left == 0), following.eq(self.sums.valid | (step & ~final))]
-        m.d.comb += self.operand_next.eq(following & self.fields.residual if arch.residual else 0)
-        m.d.sync += step.eq(following)
+        m.d.comb += [
+            coming.eq(step),
+            coming.valid.eq(step.valid & ~step.final),
+            coming.final.eq(left == 1),
+        ]
         with m.If(self.sums.valid):
-            m.d.sync += [held.eq(incoming.data), vector.eq(incoming.vector), advance.eq(incoming.advance)]
-            m.d.sync += left.eq(Mux(incoming.vector, 0, arch.lane_cycles - 1))
-        with m.Elif(~final):
+            m.d.comb += [
+                coming.valid.eq(1),
+                coming.final.eq(incoming.vector | (arch.lane_cycles == 1)),
+                coming.vector.eq(incoming.vector),
+                coming.advance.eq(incoming.advance),
+            ]
+            m.d.sync += [held.eq(incoming.data), left.eq(arch.lane_cycles - 1)]
+        with m.Else():
             m.d.sync += [held.eq(held >> (arch.lanes * arch.acc_bits)), left.eq(left - 1)]
-        return step, final, vector, advance, held[: arch.lanes * arch.acc_bits]
+        m.d.sync += step.eq(coming)
+        m.d.comb += self.operand_next.eq(coming.valid & self.fields.residual if arch.residual else 0)
+        return coming, step, held[: arch.lanes * arch.acc_bits]
 
-    def _params(self, m: Module, step: Signal, final: Signal, vector: Signal, advance: Signal) -> Value:
-        """The parameter line of the step of the cycle before."""
+    def _params(self, m: Module, coming: Any) -> Value:
+        """The parameter line of the step of the cycle before, from a register."""
         arch = self._arch
-        bits = clog2(arch.param_lines)
-        m.submodules.param_walker = walker = Walker(bits=bits, unit=1, single_step=False)
         memory = LineMemory(bits=self._line_bits, depth=arch.param_lines, unit=self._line_bits)
         m.submodules.params = memory
+        walker = Walker(bits=clog2(arch.param_lines), unit=1, single_step=False)
+        m.submodules.param_walker = walker
         m.d.comb += [
             walker.config.base.eq(self.fields.param_base),
-            walker.config.block.eq(Mux(vector, 1, arch.lane_cycles)),
+            walker.config.block.eq(Mux(coming.vector, 1, arch.lane_cycles)),
             walker.start.eq(self.start),
-            walker.step.eq(step),
-            walker.final.eq(final),
-            walker.advance.eq(advance),
-            memory.read_en.eq(step),
+            walker.step.eq(coming.valid),
+            walker.final.eq(coming.final),
+            walker.advance.eq(coming.advance),
+            memory.read_en.eq(coming.valid),
             memory.read_addr.eq(walker.address),
             memory.write_en.eq(self.host_write),
             memory.write_addr.eq(self.host_line),
             memory.write_data.eq(self.host_data),
         ]
-        return memory.read_data
+        return delayed(m, memory.read_data, unsigned(self._line_bits), 1, "params_line")
 
-    def _make_walker(self, m: Module, name: str, step: Any, final: Any, advance: Any) -> Walker:
+    def _make_walker(self, m: Module, name: str, step: Any) -> Walker:
         """A walk over a tensor; ``name`` is the prefix of its fields."""
         arch = self._arch
         walker = Walker(bits=arch.act_addr_bits, unit=arch.lanes, single_step=arch.lane_cycles == 1)
@@ -127,15 +145,15 @@ class Retire(wiring.Component):
             m.d.comb += walker.config[part].eq(self.fields[f"{name}_{part}"])
         m.d.comb += [
             walker.start.eq(self.start),
-            walker.step.eq(step),
-            walker.final.eq(final),
-            walker.advance.eq(advance),
+            walker.step.eq(step.valid),
+            walker.final.eq(step.final),
+            walker.advance.eq(step.advance),
         ]
         return walker
 
-    def _fetch_operand(self, m: Module, step: Signal, final: Signal, advance: Signal) -> None:
-        walker = self._make_walker(m, "res", step, final, advance)
-        m.d.comb += [self.operand_en.eq(step & self.fields.residual), self.operand_addr.eq(walker.address)]
+    def _fetch_operand(self, m: Module, step: Any) -> None:
+        walker = self._make_walker(m, "res", step)
+        m.d.comb += [self.operand_en.eq(step.valid & self.fields.residual), self.operand_addr.eq(walker.address)]
 
     def _run_lanes(self, m: Module, acc: Value, params: Value) -> None:
         """Two cycles after the sum: accumulators, parameters and operands together."""
@@ -154,18 +172,18 @@ class Retire(wiring.Component):
                 m.d.comb += lane.residual.eq(self.operand_data[index])
         m.d.comb += self.store_data.eq(lanes.output)
 
-    def _store(self, m: Module, step: Signal, final: Signal, advance: Signal) -> None:
+    def _store(self, m: Module, step: Any) -> None:
         """The step's address, when its elements leave the lanes."""
-        cycles = 1 + lane_latency(self._arch)
-        flags = [step]
-        for index in range(1, cycles + 1):
-            flags.append(Signal(name=f"store_in_{cycles - index}"))
-            m.d.sync += flags[index].eq(flags[index - 1])
-        tag = delayed(m, Cat(final, advance), unsigned(1 + len(Value.cast(advance))), cycles, "store_tag")
-        walker = self._make_walker(m, "out", flags[cycles], tag[0], tag[1:])
+        cycles = LANES_AFTER_SUM - 1 + lane_latency(self._arch)
+        steps = [step]
+        for left in range(cycles - 1, -1, -1):
+            steps.append(Signal(_Step, name=f"store_in_{left}"))
+            m.d.sync += steps[-1].eq(steps[-2])
+        storing = steps[-1]
+        walker = self._make_walker(m, "out", storing)
         m.d.comb += [
-            self.store_next.eq(flags[cycles - 1]),
-            self.store_en.eq(flags[cycles]),
+            self.store_next.eq(steps[-2].valid),
+            self.store_en.eq(storing.valid),
             self.store_addr.eq(walker.address),
-            self.finished.eq(flags[cycles] & tag[0] & (tag[1:] == Advance.END)),
+            self.finished.eq(storing.valid & storing.final & (storing.advance == Advance.END)),
         ]

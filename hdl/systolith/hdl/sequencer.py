@@ -65,7 +65,7 @@ class Sequencer(wiring.Component):
             m.d.sync += self.draining.eq(1)
         with m.Elif(self.finished):
             m.d.sync += self.draining.eq(0)
-        drained = ~self.draining
+        drained = ~self.draining | self.finished
         front, back = section_words(self._arch)
         index = Signal(range(max(front, back)))
         with m.FSM(name="state"):
