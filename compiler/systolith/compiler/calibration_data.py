@@ -21,7 +21,7 @@ _NAMES = ("x", "x_calib")
 """Array names that stand for the only input of a network, in the order they are looked for."""
 
 
-def load_samples(path: Path, graph: Graph) -> dict[str, NDArray[np.float32]]:
+def load_samples(path: Path, graph: Graph) -> dict[str, NDArray[Any]]:
     """Read samples for every input of a network.
 
     A ``.npy`` file holds the samples of the only input. A ``.npz`` file holds an array for each input under the input's
@@ -32,7 +32,7 @@ def load_samples(path: Path, graph: Graph) -> dict[str, NDArray[np.float32]]:
         graph: the network, at either level.
 
     Returns:
-        For each input float32 samples (B, ...) in the network's layout, as :func:`as_samples` makes them.
+        For each input samples (B, ...) in the network's layout, as :func:`as_samples` makes them.
 
     Raises:
         CalibrationError: the file cannot be read, an array is missing, or its shape, type or values do not fit.
@@ -66,12 +66,12 @@ def _pick(arrays: Mapping[str, NDArray[Any]], graph: Graph, name: str, path: Pat
     raise CalibrationError(f"{path}: no array for input {name!r}; expected {names}, got {sorted(arrays)}")
 
 
-def as_samples(values: NDArray[Any], graph: Graph, name: str, source: str = "samples") -> NDArray[np.float32]:
+def as_samples(values: NDArray[Any], graph: Graph, name: str, source: str = "samples") -> NDArray[Any]:
     """Bring samples of one input into the network's layout.
 
     Accepted are, with the batch in front: the input's own shape (N, C, H, W) or (N, C); NHWC where the shape cannot be
-    NCHW; images without the axis of a single channel; and one sample without a batch. Numbers of any type become
-    float32, unscaled.
+    NCHW; images without the axis of a single channel; and one sample without a batch. Numbers become float32, unscaled,
+    but for integers where the network's own input is integers: these stay what they are.
 
     Raises:
         CalibrationError: naming ``source``, the input, and the shapes expected and got.
@@ -85,6 +85,8 @@ def as_samples(values: NDArray[Any], graph: Graph, name: str, source: str = "sam
     samples = _in_layout(values, shape)
     if samples is None:
         raise CalibrationError(f"{where}: expected shape {_expected(shape)}, got {list(values.shape)}")
+    if values.dtype.kind in "iu" and name in graph.integer_io:
+        return samples
     result = samples.astype(np.float32)
     if not np.isfinite(result).all():
         bad = int(np.count_nonzero(~np.isfinite(result)))

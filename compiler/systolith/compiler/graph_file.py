@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An integer-level graph as a file, so that a build folder carries its own reference.
+
+The file is an ``.npz``: one array per constant (``constant:NAME``) and the JSON text of everything else (``graph``).
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputFileError
+from .ir import AddAttributes, Graph, Node, QParams, Tensor
+
+__all__ = ["load_graph", "save_graph"]
+
+_PREFIX = "constant:"
+
+
+def _node(node: Node) -> dict[str, Any]:
+    attributes = {key: asdict(v) if isinstance(v, AddAttributes) else v for key, v in node.attributes.items()}
+    return {**asdict(node), "attributes": attributes}
+
+
+def _head(graph: Graph) -> dict[str, Any]:
+    return {
+        "name": graph.name,
+        "inputs": graph.inputs,
+        "outputs": graph.outputs,
+        "nodes": [_node(node) for node in graph.nodes],
+        "tensors": [asdict(tensor) for tensor in graph.tensors.values()],
+        "host_tail": graph.host_tail,
+        "integer_io": sorted(graph.integer_io),
+    }
+
+
+def save_graph(graph: Graph, path: Path) -> None:
+    """Write an integer-level graph; ``path`` should end in ``.npz``."""
+    arrays: dict[str, NDArray[Any]] = {_PREFIX + name: np.asarray(value) for name, value in graph.constants.items()}
+    with path.open("wb") as file:
+        np.savez_compressed(file, graph=np.array(json.dumps(_head(graph))), **arrays)
+
+
+def _tuples(value: object) -> object:
+    """JSON lists back to the tuples they were."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _load_node(data: dict[str, Any]) -> Node:
+    attributes = {key: _tuples(value) for key, value in data["attributes"].items()}
+    if "add" in attributes:
+        attributes["add"] = AddAttributes(**data["attributes"]["add"])
+    inputs, outputs, origin = (tuple(data[key]) for key in ("inputs", "outputs", "origin"))
+    return Node(data["op"], data["name"], inputs, outputs, attributes, origin)
+
+
+def _load_tensor(data: dict[str, Any]) -> Tensor:
+    qparams = QParams(**data["qparams"]) if data["qparams"] else None
+    return Tensor(data["name"], tuple(data["shape"]), qparams)
+
+
+def _graph(head: dict[str, Any], constants: dict[str, NDArray[Any]]) -> Graph:
+    return Graph(
+        name=head["name"],
+        inputs=tuple(head["inputs"]),
+        outputs=tuple(head["outputs"]),
+        nodes=tuple(_load_node(node) for node in head["nodes"]),
+        tensors={tensor["name"]: _load_tensor(tensor) for tensor in head["tensors"]},
+        constants=constants,
+        host_tail=tuple(head["host_tail"]),
+        integer_io=frozenset(head["integer_io"]),
+    )
+
+
+def load_graph(path: Path) -> Graph:
+    """Read a graph written by :func:`save_graph`.
+
+    Raises:
+        InputFileError: the file is missing, damaged or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            constants = {name.removeprefix(_PREFIX): file[name] for name in file.files if name.startswith(_PREFIX)}
+            return _graph(json.loads(str(file["graph"])), constants)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputFileError(f"{path}: not a network file of a build folder ({error}); compile again") from error

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole compiler in one function: an ONNX file and an architecture to a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from systolith.spec.arch import Arch
+from systolith.spec.image import Program
+
+from .calibrate import calibrate
+from .errors import CalibrationError
+from .frontend.load import load_model
+from .ir import Graph
+from .lower import lower
+from .passes.drop_requant import drop_requant
+from .passes.fuse_add import fuse_add
+from .passes.prepare import prepare_float
+from .quantise import quantise
+from .quantise_config import QuantiseConfig
+from .verify import is_integer_level, verify
+
+__all__ = ["Compiled", "Observer", "compile_network", "import_network", "quantise_network"]
+
+Observer = Callable[[str, Graph], None]
+"""Told each step's name and the graph it made."""
+
+
+def _nobody(step: str, graph: Graph) -> None:
+    """Observe nothing."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A network at every level that later steps need."""
+
+    source: Graph
+    """As imported: float level, or integer level where the network came quantised."""
+    network: Graph
+    """The integer network that the program computes, bit for bit."""
+    program: Program
+
+
+def import_network(path: Path, observe: Observer = _nobody, *, weight_bits: int = 8) -> Graph:
+    """Read an ONNX file; float networks are brought into the form that quantisation takes.
+
+    ``weight_bits`` is what the weights of a network that comes quantised must fit.
+
+    Raises:
+        CompileError: the file is damaged or the network cannot be compiled exactly.
+    """
+    graph = load_model(path, weight_bits=weight_bits)
+    observe("import", graph)
+    if is_integer_level(graph):
+        return graph
+    prepared = prepare_float(graph)
+    observe("prepare", prepared)
+    return prepared
+
+
+def quantise_network(
+    graph: Graph, data: Mapping[str, NDArray[Any]] | None, config: QuantiseConfig, observe: Observer = _nobody
+) -> Graph:
+    """An imported network at the integer level, simplified; a network that came quantised keeps its integers.
+
+    Raises:
+        CalibrationError: a float network without calibration data, or data that do not fit.
+        QuantisationError, UnsupportedModel: it cannot be expressed in the integers asked for.
+    """
+    if not is_integer_level(graph):
+        if data is None:
+            raise CalibrationError(f"network {graph.name!r} is float; give calibration inputs (--calib DATA.npz)")
+        graph = quantise(graph, calibrate(graph, data, config), config)
+        observe("quantise", graph)
+    for step in (drop_requant, fuse_add):
+        graph = step(graph)
+        verify(graph, f"pass {step.__name__}")
+        observe(step.__name__, graph)
+    return graph
+
+
+def compile_network(
+    path: Path,
+    arch: Arch,
+    samples: Callable[[Graph], Mapping[str, NDArray[Any]] | None] = lambda graph: None,
+    config: QuantiseConfig | None = None,
+    observe: Observer = _nobody,
+) -> Compiled:
+    """Import, quantise if need be, simplify, tile and emit.
+
+    Args:
+        path: an ONNX file, float or QDQ.
+        arch: the engine.
+        samples: given the imported network, its calibration inputs: one array (B, ...) per input, or None; only a float
+            network needs them.
+        config: options of the quantisation; by default those of ``arch``.
+        observe: called after every step.
+
+    Raises:
+        CompileError: one line that names what is at fault and the way out.
+    """
+    source = import_network(path, observe, weight_bits=arch.weight_bits)
+    network = quantise_network(source, samples(source), config or QuantiseConfig.for_arch(arch), observe)
+    return Compiled(source, network, lower(network, arch))

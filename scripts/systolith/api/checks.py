@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verification of a build folder: every back end against every other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from systolith.compiler.ir import Graph
+from systolith.compiler.model import predict
+from systolith.compiler.runtime import RunResult
+from systolith.spec.image import Program
+from systolith.spec.link import Counter
+from systolith.testbench.runner.backend import Observation, RtlSimulator
+from systolith.testbench.verify import Sample, verify
+
+from .build_folder import BuildFolder
+from .flow import Step
+from .network import engine_feeds, make_sample, random_inputs
+from .report import named
+
+__all__ = ["check", "collect_samples"]
+
+
+def collect_samples(
+    build: BuildFolder, program: Program, network: Graph, *, real: int, randoms: int, seed: int
+) -> list[Sample]:
+    """The first ``real`` stored inputs and ``randoms`` random ones, with the reference's answers."""
+    stored = build.samples() if real else {}
+    feeds = engine_feeds(network, {name: values[:real] for name, values in stored.items()}) if stored else []
+    named_feeds = [(f"stored {index}", feed) for index, feed in enumerate(feeds)]
+    named_feeds += [(f"random {index}", feed) for index, feed in enumerate(random_inputs(network, randoms, seed))]
+    return [make_sample(network, program, name, feed) for name, feed in named_feeds]
+
+
+class _Keeping:
+    """The simulator, which also keeps what it observed."""
+
+    def __init__(self, rtl: RtlSimulator) -> None:
+        self._rtl = rtl
+        self.results: list[RunResult] = []
+
+    def observe(self, program: Program, inputs: Sequence[Any]) -> list[Observation]:
+        observations = self._rtl.observe(program, inputs)
+        self.results = [observation.result for observation in observations]
+        return observations
+
+
+def _timing_findings(program: Program, results: Sequence[RunResult]) -> list[str]:
+    """Where a run's counters differ from the cycle model's."""
+    expected = named(predict(program).total)
+    findings = []
+    for index, result in enumerate(results):
+        got = named(result.counters or {})
+        if got != expected:
+            name = next(name for name in expected if got[name] != expected[name])
+            findings.append(f"run {index}: counter {name} is {got[name]}, the cycle model says {expected[name]}")
+    return findings
+
+
+def check(
+    build: BuildFolder, *, simulator: str | None, samples: int, randoms: int, seed: int, step: Step
+) -> dict[str, Any]:
+    """Compare reference, ISA model, RTL and cycle model; the figures, with one line a finding.
+
+    Raises:
+        ImageError, InputFileError: the build folder is damaged.
+        SimulationError: no simulator, or it failed.
+    """
+    program, network = build.program(), build.network()
+    step("integer reference", 0, 0)
+    cases = collect_samples(build, program, network, real=samples, randoms=randoms, seed=seed)
+    rtl = RtlSimulator(
+        program.arch, simulator=simulator, progress=lambda done, total: step(f"RTL in {rtl.simulator}", done, total)
+    )
+    step(f"build for {rtl.simulator} (kept for next time)", 0, 0)
+    rtl.prepare()
+    device = _Keeping(rtl)
+    verdict = verify(program, cases, device, lambda done, total: step("compare", done, total))
+    findings = [str(finding) for finding in verdict.findings] + _timing_findings(program, device.results)
+    return {
+        "network": program.name,
+        "arch": program.arch.name,
+        "simulator": rtl.simulator,
+        "real": sum(case.name.startswith("stored") for case in cases),
+        "random": randoms,
+        "seed": seed,
+        "elements": verdict.elements,
+        "stores": verdict.stores,
+        "cycles": predict(program).total[Counter.CYCLES],
+        "findings": findings,
+        "equal": not findings,
+    }

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From files to a build folder: what ``systolith compile`` does, for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from systolith.compiler.calibration_data import load_samples
+from systolith.compiler.ir import Graph
+from systolith.compiler.pipeline import compile_network
+from systolith.compiler.quantise_config import QuantiseConfig
+from systolith.hdl.emit import emit_verilog
+from systolith.spec.arch import Arch, load_arch
+from systolith.spec.image import Program
+
+from .build_folder import BuildFolder, fresh_folder
+from .report import build_report, render_report
+
+__all__ = ["SAMPLES", "Compiled", "Step", "compile"]
+
+SAMPLES = 32
+"""Calibration inputs stored in a build folder for ``verify`` and ``simulate``."""
+
+Step = Callable[[str, int, int], None]
+"""Told a step's name, how many are done, of how many."""
+
+_STEPS = ("import", "prepare", "quantise", "drop_requant", "fuse_add", "emit", "Verilog")
+
+
+def _no_step(step: str, done: int, total: int) -> None:
+    """Report to nobody."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled network in memory."""
+
+    program: Program
+    """What every back end runs."""
+    network: Graph
+    """The integer network that the program computes, bit for bit."""
+    samples: Mapping[str, NDArray[Any]]
+    """Up to :data:`SAMPLES` calibration inputs, one array (N, ...) per input; empty if there were none."""
+
+    def write(self, folder: Path, step: Step = _no_step) -> BuildFolder:
+        """Write everything, Verilog and report included, into a build folder that appears complete or not at all.
+
+        Raises:
+            InputFileError: ``folder`` holds something else than an earlier build.
+        """
+        with fresh_folder(folder) as fresh:
+            step("Verilog", len(_STEPS) - 1, len(_STEPS))
+            figures = build_report(self.program, self.network)
+            fresh.write(
+                program=self.program,
+                network=self.network,
+                samples=self.samples,
+                verilog=emit_verilog(self.program.arch),
+                report=figures,
+                report_text=render_report(figures),
+            )
+        return BuildFolder(folder)
+
+
+def compile(
+    model: str | Path,
+    arch: str | Arch,
+    calibration: str | Path | None = None,
+    *,
+    config: QuantiseConfig | None = None,
+    step: Step = _no_step,
+) -> Compiled:
+    """Compile an ONNX file.
+
+    Args:
+        model: the file, a float network or one quantised with QuantizeLinear and DequantizeLinear nodes.
+        arch: a preset's name, a JSON file, or an :class:`~systolith.spec.arch.Arch`.
+        calibration: an ``.npz`` or ``.npy`` file of real inputs, which a float network needs.
+        config: options of the quantisation.
+        step: told the progress.
+
+    Raises:
+        CompileError, ArchError: one line that names what is at fault and the way out.
+    """
+    chosen = arch if isinstance(arch, Arch) else load_arch(arch)
+    kept: dict[str, NDArray[Any]] = {}
+
+    def read(graph: Graph) -> dict[str, NDArray[Any]] | None:
+        if calibration is None:
+            return None
+        data = load_samples(Path(calibration), graph)
+        kept.update({name: values[:SAMPLES] for name, values in data.items()})
+        return data
+
+    def observe(name: str, graph: Graph) -> None:
+        step(name, _STEPS.index(name) + 1, len(_STEPS))
+
+    step("import", 0, len(_STEPS))
+    result = compile_network(Path(model), chosen, read, config, observe)
+    return Compiled(result.program, result.network, kept)

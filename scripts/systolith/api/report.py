@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a compiled network: figures first, text from the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import StringIO
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+from systolith.compiler.ir import Graph
+from systolith.compiler.model import predict
+from systolith.spec.arch import Arch
+from systolith.spec.image import LayerInfo, Program
+from systolith.spec.link import Counter
+
+__all__ = ["attribution", "build_report", "counters_table", "layer_table", "render_report", "report_view"]
+
+Figures = dict[str, Any]
+
+WIDTH = 110
+"""Columns of a report written to a file."""
+
+
+def attribution(counters: Mapping[Counter, int], arch: Arch) -> dict[str, float]:
+    """Shares of the run's MAC slots (R x C x cycles), each slot in one class; they sum to 1.
+
+    ``useful``: MACs of the network. ``idle``: the rest of the cycles in which the array got a window (padding of rows
+    and columns). ``weight_load``, ``memory_stall``, ``drain`` (results on their way, lanes busy) and ``non_matrix``
+    (vector unit, reading descriptors) are whole cycles.
+    """
+    cycles = max(1, counters[Counter.CYCLES])
+    useful = counters[Counter.WORK] / (arch.rows * arch.cols * cycles)
+    return {
+        "useful": useful,
+        "idle": counters[Counter.ACTIVE] / cycles - useful,
+        "weight_load": counters[Counter.WEIGHTS] / cycles,
+        "memory_stall": counters[Counter.MEMORY] / cycles,
+        "drain": (counters[Counter.DRAIN] + counters[Counter.LANES]) / cycles,
+        "non_matrix": (counters[Counter.VECTOR] + counters[Counter.CONTROL]) / cycles,
+    }
+
+
+def named(counters: Mapping[Counter, int]) -> dict[str, int]:
+    """Counters by name, for JSON."""
+    return {counter.name.lower(): counters[counter] for counter in Counter}
+
+
+def _layer(layer: LayerInfo, counters: Mapping[Counter, int], arch: Arch) -> Figures:
+    cycles = counters[Counter.CYCLES]
+    slots = arch.rows * arch.cols * max(1, cycles)
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "output": list(layer.output.shape),
+        "macs": layer.macs,
+        "weight_bytes": layer.weight_bytes,
+        "tiles": layer.count,
+        "cycles": cycles,
+        "utilisation": layer.macs / slots,
+    }
+
+
+def build_report(program: Program, network: Graph) -> Figures:
+    """All figures that compilation knows; cycles are the cycle model's, which are the engine's."""
+    arch, predicted = program.arch, predict(program)
+    layers = [_layer(layer, predicted.layer(layer.first, layer.count), arch) for layer in program.layers]
+    return {
+        "network": program.name,
+        "arch": arch.to_json() | {"hash": f"{arch.hash:08x}"},
+        "layers": layers,
+        "macs": sum(layer["macs"] for layer in layers),
+        "weight_bytes": sum(layer["weight_bytes"] for layer in layers),
+        "cycles": predicted.total[Counter.CYCLES],
+        "counters": named(predicted.total),
+        "attribution": attribution(predicted.total, arch),
+        "memory": dict(program.notes["memory"]),
+        "inputs": [_tensor(network, name) for name in network.inputs],
+        "outputs": [_tensor(network, name) for name in network.outputs],
+        "host_tail": list(program.host_tail),
+    }
+
+
+def _tensor(network: Graph, name: str) -> Figures:
+    tensor = network.tensors[name]
+    figures: Figures = {"name": name, "shape": list(tensor.shape), "integers": name in network.integer_io}
+    if tensor.qparams is not None:
+        figures |= {"scale": tensor.qparams.scale, "zero_point": tensor.qparams.zero_point}
+    return figures
+
+
+def layer_table(figures: Figures) -> Table:
+    """A row a layer."""
+    table = Table(
+        title=f"{figures['network']} on {figures['arch']['name']}", title_justify="left", caption_justify="left"
+    )
+    for heading in ("layer", "kind", "output", "MACs", "weights B", "tiles", "cycles", "use"):
+        table.add_column(heading, justify="left" if heading in ("layer", "kind", "output") else "right", no_wrap=True)
+    for layer in figures["layers"]:
+        table.add_row(
+            layer["name"][-28:],
+            layer["kind"],
+            "x".join(map(str, layer["output"][1:])),
+            f"{layer['macs']:,}",
+            f"{layer['weight_bytes']:,}",
+            str(layer["tiles"]),
+            f"{layer['cycles']:,}",
+            f"{layer['utilisation']:.0%}" if layer["macs"] else "-",
+        )
+    table.add_section()
+    use = f"{figures['attribution']['useful']:.0%}"
+    table.add_row(
+        "total", "", "", f"{figures['macs']:,}", f"{figures['weight_bytes']:,}", "", f"{figures['cycles']:,}", use
+    )
+    return table
+
+
+def counters_table(shares: Mapping[str, float], title: str) -> Table:
+    """Where the MAC slots went, as bars."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None)
+    for name, share in shares.items():
+        table.add_row(name.replace("_", " "), f"{share:6.1%}", "█" * round(40 * share))
+    return table
+
+
+def _memory_table(figures: Figures) -> Table:
+    table = Table(title="memories", title_justify="left", box=None)
+    for heading in ("memory", "used", "of", ""):
+        table.add_column(heading, justify="left" if heading == "memory" else "right")
+    for name, use in figures["memory"].items():
+        used = use.get("lines", use.get("elements"))
+        unit = "lines" if "lines" in use else "elements at the peak"
+        table.add_row(name, f"{used:,}", f"{use['of']:,} {unit}", f"{used / use['of']:.0%}")
+    return table
+
+
+def _border(tensor: Figures) -> str:
+    kind = "integers" if tensor["integers"] else "floats"
+    scale = f", scale {tensor['scale']:.6g}, zero point {tensor['zero_point']}" if "scale" in tensor else ""
+    return f"{tensor['name']} {'x'.join(map(str, tensor['shape']))} ({kind}{scale})"
+
+
+def report_view(figures: Figures) -> RenderableType:
+    """The whole report, for a console."""
+    tail = ", ".join(figures["host_tail"]) or "nothing"
+    lines = [f"input   {_border(tensor)}" for tensor in figures["inputs"]]
+    lines += [f"output  {_border(tensor)}" for tensor in figures["outputs"]]
+    lines.append(f"host    quantises inputs, dequantises outputs; after the run: {tail}")
+    shares = counters_table(figures["attribution"], "MAC slots (R x C x cycles)")
+    return Group(layer_table(figures), "", *lines, "", shares, "", _memory_table(figures))
+
+
+def render_report(figures: Figures) -> str:
+    """The report as text."""
+    console = Console(file=StringIO(), width=WIDTH, record=True, highlight=False)
+    console.print(report_view(figures))
+    return console.export_text()

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``systolith compile``: an ONNX network to a build folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from systolith.api.flow import compile as compile_file
+from systolith.api.report import report_view
+from systolith.cli.console import json_option, out, steps, write_json
+from systolith.compiler.quantise_config import Method, QuantiseConfig
+from systolith.spec.arch import load_arch
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--arch", required=True, help="A preset (see `systolith archs`) or a JSON file.")
+@click.option(
+    "--calib",
+    type=click.Path(path_type=Path),
+    help="Real inputs (.npz or .npy, a batch in front); a float network needs some 50 to 200.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The build folder to write.")
+@click.option(
+    "--method", type=click.Choice(get_args(Method)), default="mse", show_default=True, help="How ranges are calibrated."
+)
+@json_option
+def command(model: Path, arch: str, calib: Path | None, output: Path, method: Method, json_file: Path | None) -> None:
+    """Compile MODEL, a float or QDQ-quantised ONNX file.
+
+    Writes the program image, the engine's Verilog and the report (report.txt, report.json) into the folder given
+    with -o. A network that is quantised already keeps its scales and zero points exactly.
+
+    \b
+      systolith compile model.onnx --arch 16x16 --calib inputs.npz -o build/model
+    """
+    chosen = load_arch(arch)
+    with steps("compile") as step:
+        compiled = compile_file(model, chosen, calib, config=QuantiseConfig.for_arch(chosen, method=method), step=step)
+        folder = compiled.write(output, step)
+    figures = folder.report()
+    if not write_json(json_file, figures):
+        out.print(report_view(figures))
+        out.print(f"\nwritten to {output}; next: systolith verify {output}")
