@@ -112,9 +112,9 @@ def _expected(descriptors: list[Descriptor], arch: Arch) -> dict[Counter, int]:
         clock.issue(descriptor)
         drain = clock.drain(descriptor)
         if index < len(descriptors) - 1:
-            clock.control(max(0, timing.FETCH_LATENCY + front - drain) + back + 1)
+            clock.control(max(0, timing.FETCH_LATENCY + 1 + front - drain) + back)
         else:
-            clock.control(1 + max(0, timing.FETCH_LATENCY - drain))
+            clock.control(max(0, timing.FETCH_LATENCY + 1 - drain))
     counts = dict.fromkeys(Counter, 0) | dict(clock.counts)
     counts[Counter.CYCLES] = clock.cycle
     counts[Counter.WORK] = sum(one.work * _pixels(one) for one in descriptors if one.op == Op.MATRIX)

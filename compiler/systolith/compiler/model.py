@@ -25,8 +25,8 @@ __all__ = ["Prediction", "predict", "predict_descriptors"]
 
 Cycles = Mapping[Counter, int]
 
-_FETCH_BUSY = timing.FETCH_LATENCY - 1
-"""Cycles after an issue in which the fetch stage still needs the descriptor's fields."""
+_HANDOVER = timing.FETCH_LATENCY + 1
+"""From a descriptor's last issue to the reading of the next one: the fetch stage still needs the fields."""
 
 
 @dataclass(frozen=True)
@@ -241,11 +241,11 @@ def predict_descriptors(descriptors: list[Descriptor], arch: Arch) -> Iterator[C
         drain = timing.drain_cycles(arch, vector=descriptor.op == Op.VECTOR)
         causes, length, ready = _walk(_shape(descriptor, arch), max(0, weights - wait))
         # after the last issue: the front section is read while the fetch and the results run out, then the back section
-        ended = max(_FETCH_BUSY + 1, drain)
-        following = max(_FETCH_BUSY + 1 + front, drain) + back + 1
+        ended = max(_HANDOVER, drain)
+        following = max(_HANDOVER + front, drain) + back
         last = index == len(descriptors) - 1
         counts = dict.fromkeys(Counter, 0) | dict(causes)
-        counts[Counter.CONTROL] = wait + (ended + 1 - drain if last else 0)
+        counts[Counter.CONTROL] = wait + (ended - drain if last else 0)
         counts[Counter.DRAIN] = drain
         counts[Counter.CYCLES] = sum(counts.values())
         counts[Counter.WORK] = _work(descriptor)
