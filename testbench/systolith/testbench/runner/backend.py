@@ -34,6 +34,8 @@ from .session import Session
 __all__ = ["Observation", "RtlSimulator"]
 
 Ints = NDArray[np.int64]
+Case = tuple[Program, Sequence[Mapping[str, Ints]]]
+"""A program and its inputs."""
 
 
 @dataclass(frozen=True)
@@ -108,47 +110,67 @@ class RtlSimulator:
             ResponseError: the engine answered something else than the commands ask for.
             SimulationError: the simulator could not be built or broke off, or the engine hung.
         """
-        return [observation.result for observation in self.observe(program, inputs, record_stores=False)]
+        return [observation.result for observation in self._observe([(program, inputs)], record_stores=False)[0]]
 
-    def observe(
-        self, program: Program, inputs: Sequence[Mapping[str, Ints]], *, record_stores: bool = True
-    ) -> list[Observation]:
+    def observe(self, program: Program, inputs: Sequence[Mapping[str, Ints]]) -> list[Observation]:
         """As :meth:`run`, with every store and its cycle."""
-        program.check_arch(self.arch.hash)
-        log = self._session.exchange(self._job(program, inputs, record_stores), self._report(program, len(inputs)))
-        self._check_identity(log)
-        return [self._observation(program, log, index) for index in range(len(inputs))]
+        return self.observe_all([(program, inputs)])[0]
 
-    def _job(self, program: Program, inputs: Sequence[Mapping[str, Ints]], record_stores: bool) -> LinkJob:
+    def observe_all(self, cases: Sequence[Case]) -> list[list[Observation]]:
+        """As :meth:`observe` for several programs, loaded one after another in one session; one list for each."""
+        return self._observe(cases, record_stores=True)
+
+    def _observe(self, cases: Sequence[Case], *, record_stores: bool) -> list[list[Observation]]:
+        for program, _ in cases:
+            program.check_arch(self.arch.hash)
+        log = self._session.exchange(self._job(cases, record_stores), self._reporter(cases))
+        self._check_identity(log)
+        return _parse(cases, log)
+
+    def _job(self, cases: Sequence[Case], record_stores: bool) -> LinkJob:
         words = array("I", link.read_command(Space.IDENT, 0, IDENT_LINES))
-        words.extend(load_words(program))
-        for feed in inputs:
-            words.extend(inference_words(program, feed))
+        for program, inputs in cases:
+            words.extend(load_words(program))
+            for feed in inputs:
+                words.extend(inference_words(program, feed))
         return LinkJob(
             arch=self.arch,
             words=words,
             source=self._source,
             sink=self._sink,
             record_stores=record_stores,
-            quiet_limit=cycle_bound(program),
+            quiet_limit=max(cycle_bound(program) for program, _ in cases),
         )
 
-    def _report(self, program: Program, total: int) -> Callable[[int], None]:
-        """Complete answers to inferences: each run answers DONE, its outputs and its counters; the identity is one."""
-        each = 2 + len(program.outputs)
-        return lambda ends: self._progress((ends - 1) // each, total)
+    def _reporter(self, cases: Sequence[Case]) -> Callable[[int], None]:
+        """Counts answers as inferences: the identity comes first; a run answers DONE, its outputs, its counters."""
+        ends = [2 + len(program.outputs) for program, inputs in cases for _ in inputs]
+        until = [1 + sum(ends[: index + 1]) for index in range(len(ends))]
+        return lambda count: self._progress(sum(count >= end for end in until), len(until))
 
     def _check_identity(self, log: LinkLog) -> None:
         expected, got = link.ident(self.arch), list(log.answers[:IDENT_LINES])
         if got != expected:
             raise SimulationError(f"the engine's identity is {got}, expected {expected}")
 
-    def _observation(self, program: Program, log: LinkLog, index: int) -> Observation:
+
+def _parse(cases: Sequence[Case], log: LinkLog) -> list[list[Observation]]:
+    """Cut the answers into inferences, and the stores at the cycles of their DONE."""
+    observations, start, before = [], IDENT_LINES, 0
+    for program, inputs in cases:
         count = response_count(program)
-        start = IDENT_LINES + index * count
-        result = parse_response(program, log.answers[start : start + count])
-        if log.stores is None:
-            return Observation(result, None)
-        before = log.answer_cycles[start - count] if index else 0
-        stores = log.stores.between(before, log.answer_cycles[start])
-        return Observation(replace(result, trace=Stores(stores.addresses, stores.data)), stores)
+        seen = []
+        for _ in inputs:
+            done = log.answer_cycles[start]
+            stores = log.stores.between(before, done) if log.stores is not None else None
+            seen.append(_observation(program, log.answers[start : start + count], stores))
+            start, before = start + count, done
+        observations.append(seen)
+    return observations
+
+
+def _observation(program: Program, words: Sequence[int], stores: StoreLog | None) -> Observation:
+    result = parse_response(program, words)
+    if stores is None:
+        return Observation(result, None)
+    return Observation(replace(result, trace=Stores(stores.addresses, stores.data)), stores)
