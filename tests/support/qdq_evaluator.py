@@ -87,7 +87,7 @@ def _dequantise(node: onnx.NodeProto, operands: list[Array | None]) -> Array:
 
 
 def _reference(model: onnx.ModelProto, node: onnx.NodeProto, operands: list[Array | None]) -> Array:
-    """One operator in double precision; the maximum of integers is theirs again."""
+    """One operator in double precision; maxima and limits of integers are integers again."""
     exact = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"}
     present = [
         (name, value if node.op_type in exact else value.astype(np.float64))
@@ -100,6 +100,6 @@ def _reference(model: onnx.ModelProto, node: onnx.NodeProto, operands: list[Arra
     single = helper.make_model(graph, opset_imports=model.opset_import)
     (result,) = ReferenceEvaluator(single).run(None, dict(present))
     first = operands[0]
-    if node.op_type == "MaxPool" and first is not None:
+    if node.op_type in ("MaxPool", "Clip") and first is not None:
         return np.asarray(result).astype(first.dtype)
     return np.asarray(result)

@@ -242,6 +242,26 @@ def test_integer_inputs_and_outputs() -> None:
     assert got.dtype == np.uint8
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_narrower_ranges_as_pytorch_writes_them(dtype: type) -> None:
+    m = QdqModel(SEED, dtype=dtype)
+
+    def narrowed(codes: str, low: int, high: int, kind: type) -> str:
+        clipped = m.node("Clip", codes, m.constant(np.array(low, kind)), m.constant(np.array(high, kind)))
+        m.params[clipped], m.scales[clipped] = m.params[codes], m.scales[codes]
+        return m.dequantise(clipped)
+
+    x = narrowed(m.quantise(m.input(1, 3, 5, 5), 0.05, 60), 0, 127, dtype)
+    numbers = m.constant(m.rng.normal(0, 0.5, (4, 3, 3, 3)).astype(np.float32))
+    weight = narrowed(m.quantise(numbers, 0.01, 0, np.int8), -64, 63, np.int8)
+    y = narrowed(m.quantise(m.node("Conv", x, weight), 0.1, 50), 0, 100, dtype)
+    graph = check(m.model(y), judged=1)
+    assert ops(graph) == ["QRequant", "QConv", "QRequant"]
+    assert [(node.attributes["lo"], node.attributes["hi"]) for node in graph.nodes[::2]] == [(-60, 67), (-50, 50)]
+    codes = graph.constant(graph.nodes[1].attributes["weight"])
+    assert (codes.min(), codes.max()) == (-64, 63)
+
+
 def test_reshape_on_integers() -> None:
     m = QdqModel(SEED)
     codes = m.quantise(m.input(1, 4, 3, 3), 0.05, 3)
@@ -266,6 +286,29 @@ def test_one_tensor_behind_two_outputs_or_an_input() -> None:
     graph = check(m.model(y, m.node("Identity", y), x))
     assert ops(graph) == ["QConv", "View", "View"]
     assert graph.outputs == (y, "identity7_out", x)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks(seed: int) -> None:
+    m = QdqModel(seed, dtype=(np.int8, np.uint8)[seed % 2])
+    zero = int(m.rng.integers(0, 100))
+    channels, x = 3, m.start(1, 3, 9, 9, zero=zero)
+    for _ in range(5):
+        kind = m.rng.integers(0, 5)
+        if kind == 0:
+            x = m.node("MaxPool", x, kernel_shape=[2, 2])
+            continue
+        if kind == 1:
+            y = m.node("AveragePool", x, kernel_shape=[2, 3], pads=[1, 1, 0, 1])
+        elif kind == 2:
+            branch = m.real(m.conv(x, channels, channels, pads=[1, 1, 1, 1]), None, zero)
+            y = m.node("Add", *m.rng.permutation([branch, x]))
+        else:
+            outputs = int(m.rng.integers(2, 7))
+            y, channels = m.conv(x, channels, outputs, 2, pads=[1, 0, 0, 1]), outputs
+        y = m.node("Relu", y) if m.rng.integers(0, 2) else y
+        x = m.real(y, None, zero)
+    check(m.model(x))
 
 
 # ---------------------------------------------------------------------- the host's tail

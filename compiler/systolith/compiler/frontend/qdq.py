@@ -7,7 +7,7 @@ DequantizeLinear and QuantizeLinear and ``...`` for Relu, Clip, Reshape or Ident
 - ``DQ -> Conv | Gemm | MatMul -> (Add of a constant) -> ... -> Q``, weights and bias from constants;
 - ``DQ, DQ -> Add -> ... -> Q``; ``DQ -> MaxPool | AveragePool -> ... -> Q``;
 - ``DQ -> Q`` of another scale; Relu, Clip and MaxPool also without a Q after them, where no value needs rounding;
-- Reshape, Identity and MaxPool directly on integers; Q of float inputs, DQ of integer inputs and outputs;
+- Reshape, Identity, Clip and MaxPool directly on integers; Q of float inputs, DQ of integer inputs and outputs;
 - at the end, on the host: ``DQ -> Softmax -> (Q -> (DQ))``.
 
 Each Q after an operator becomes one integer-level node that rounds where the Q rounds. A Reshape that flattens a map
@@ -148,7 +148,7 @@ def _input_qparams(walk: Walk, name: str, tensor: str) -> QParams:
             constants = QuantiserConstants.of(node, walk.source)
             if constants.zero is not None:
                 return signed_qparams(constants, constants.dtype(""))
-        elif node.op in ("Reshape", "Identity", "MaxPool"):
+        elif node.op in ("Reshape", "Identity", "Clip", "MaxPool"):
             return _input_qparams(walk, name, node.outputs[0])
     problem = f"it reads integer input {name!r} as it is"
     raise refuse(consumers[0], problem, "integer inputs that a DequantizeLinear with a zero point reads")

@@ -13,7 +13,7 @@ import numpy as np
 from ..fixed_np import Ints
 from ..ir import Node
 from .qdq_constants import accumulator_bias, refuse, weights_by_output
-from .qdq_values import Activation, FloatInput, FloatNumbers, HostTail, Pending, Reals, Value, Weights
+from .qdq_values import Activation, ConstantCodes, FloatInput, FloatNumbers, HostTail, Pending, Reals, Value, Weights
 from .qdq_walk import Walk
 
 __all__ = ["LAYERS"]
@@ -48,7 +48,23 @@ def _relu(walk: Walk, node: Node) -> Value:
 
 
 def _clip(walk: Walk, node: Node) -> Value:
-    return _limit(walk, node, node.attributes["min"], node.attributes["max"])
+    low, high = node.attributes["min"], node.attributes["max"]
+    value = walk.value(node, 0)
+    if isinstance(value, ConstantCodes):
+        return ConstantCodes(np.clip(value.codes.astype(np.int64), low, high).astype(value.codes.dtype))
+    if isinstance(value, Activation) and not value.real:
+        return _clip_codes(walk, node, value, low, high)
+    return _limit(walk, node, low, high)
+
+
+def _clip_codes(walk: Walk, node: Node, value: Activation, low: float, high: float) -> Activation:
+    """Limits on the network's integers themselves: PyTorch writes narrower ranges than the type's in this way."""
+    qparams = value.qparams
+    zero = qparams.zero_point - (qparams.low if qparams.unsigned else 0)
+    pending = walk.rescaled(node, value, ()).bounded(
+        (low - zero) * qparams.scale, (high - zero) * qparams.scale, node.op
+    )
+    return walk.rounded(pending, qparams, node.outputs[0], node.outputs[0])
 
 
 def _limit(walk: Walk, node: Node, low: float, high: float) -> Value:

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import numpy as np
+import pytest
+
+from systolith.compiler.errors import UnsupportedModel
+from systolith.compiler.frontend.qdq_values import Pending, stripped
+from systolith.compiler.ir import QParams
+
+GRID = QParams(0.5, 10)
+
+
+def pending(op: str = "QRequant", scales: float | list[float] = 0.5, grid: QParams | None = GRID) -> Pending:
+    return Pending(op, "n", ("x",), np.array(scales), (1, 2), (1, 2), (op[1:],), grid=grid)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((1, 3, 1, 1), (1, 3)), ((1, 3, 1, 2), (1, 3, 1, 2)), ((1, 1, 1, 1), (1, 1)), ((1, 5), (1, 5))],
+)
+def test_stripped(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    assert stripped(shape) == expected
+
+
+def test_bounds_compose_as_the_functions_do() -> None:
+    value = pending().bounded(0, math.inf, "Relu").bounded(-3, 6, "Clip").bounded(7, 9, "Clip")
+    assert (value.low, value.high) == (7, 7)
+    assert value.origin == ("Requant", "Relu", "Clip", "Clip")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "exact"),
+    [(0, math.inf, True), (0.25, math.inf, False), (-1e9, 1e9, True), (-3.5, 6, True), (0, 6.1, False)],
+)
+def test_limits_on_the_grid_need_no_rounding(low: float, high: float, exact: bool) -> None:
+    value = pending().bounded(low, high, "Clip")
+    assert value.exact_grid() == (GRID if exact else None)
+
+
+def test_a_layers_result_has_no_grid() -> None:
+    assert pending(grid=None).exact_grid() is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(-math.inf, math.inf, (-138, 117)), (0, 6, (0, 12)), (0.25, 0.75, (0, 2)), (500, 600, (117, 117))],
+)
+def test_bounds_become_integers_relative_to_the_zero_point(low: float, high: float, expected: tuple[int, int]) -> None:
+    node = pending().bounded(low, high, "Clip").node("y", GRID)
+    assert (node.attributes["lo"], node.attributes["hi"]) == expected
+
+
+def test_factors_are_ratios_of_scales() -> None:
+    assert pending().node("y", QParams(0.25)).attributes["factor"] == 2.0
+    add = pending("QAdd", [0.5, 1.0]).node("y", QParams(0.25)).attributes["add"]
+    assert (add.m_own, add.m_res, add.lo, add.hi) == (2.0, 4.0, -128, 127)
+    conv = pending("QConv", [0.5, 1.0])
+    assert conv.node("y", QParams(2.0)).attributes["factor"] == "y.factor"
+    assert conv.node_constants("y", QParams(2.0))["y.factor"].tolist() == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("op", "scales", "limit"), [("QRequant", 2.0, 4), ("QConv", [0.1, 2.0], 4), ("QAdd", [4, 1], 8)]
+)
+def test_factors_beyond_the_lanes_are_refused(op: str, scales: float | list[float], limit: int) -> None:
+    with pytest.raises(UnsupportedModel, match=rf"a scale ratio of {limit}; accepted: less than {limit}; quantise the"):
+        pending(op, scales).node("y", QParams(0.5))
