@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -103,34 +101,6 @@ def test_a_full_memory_drops_the_preference_first() -> None:
     graph = resnet8()
     placement = _place(graph, ARCH.with_(act_lines=4096))
     assert placement.top == placement.bound == 4096 * 8
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations("zxr")))
-def test_the_engine_sees_from_the_bases_whether_reads_meet(order: tuple[str, ...]) -> None:
-    """Three tensors of 5/16 of the memory: one lies across the border, but never so that the engine is misled.
-
-    The engine compares the halves of ``base`` and ``res_base``; a tile starts anywhere in the operand and may go on to
-    its end.
-    """
-    builder = GraphBuilder(rng=np.random.default_rng(0))
-    names = {key: builder.input(8, 20, 16) for key in order}
-    output = builder.conv(names["x"], residual=names["r"])
-    arch = ARCH.with_(act_lines=1024)
-    graph = builder.graph("three", output, names["z"])
-    layouts, bases, border = plan_layouts(graph, arch), _place(graph, arch).bases, arch.act_depth // 2
-    (start, end), (other, last) = (
-        (bases[names[key]], bases[names[key]] + layouts[names[key]].elements) for key in ("x", "r")
-    )
-    for first in range(other, last, 8):
-        common = (end > border and last > border) or (start < border and first < border)
-        assert not common or (start >= border) == (first >= border)
-
-
-def test_a_tensor_larger_than_a_segment_goes_above_its_partner() -> None:
-    builder = GraphBuilder(rng=np.random.default_rng(0))
-    x, other = builder.input(24, 8, 16), builder.input(8, 8, 16)
-    bases = _place(builder.graph("large", builder.conv(x, residual=other)), ARCH.with_(act_lines=512)).bases
-    assert (bases[other], bases[x]) == (0, 1024)
 
 
 def test_too_little_memory_is_refused_with_numbers() -> None:

@@ -64,8 +64,7 @@ class _Clock:
             timing.VECTOR_LATENCY if vector else timing.matrix_latency(arch) + timing.ACCUMULATOR_LATENCY
         )
         store_after = sum_after + timing.LANES_AFTER_SUM + timing.lane_latency(arch) - 1
-        half = 1 << (arch.act_addr_bits - 1)
-        meet = arch.act_segments == 1 or (descriptor.base >= half) == (descriptor.res.base >= half)
+        meet = not descriptor.apart
         busy: set[int] = set()
         lanes, started, since = 0, -1, 0
         for starts, last in _tags(descriptor):

@@ -5,16 +5,11 @@ Views share their source's memory; an element-wise result takes its operand's pl
 use. What is left are buffers with a size and a lifetime, packed greedily in several orders of which the best is kept
 (largest first is the classic heuristic for this dynamic storage allocation problem). With two memory segments,
 tensors that a layer accesses in the same cycle are kept in different segments where that costs no memory.
-
-The engine tells from the first addresses of an input and a residual operand whether their reads can meet in a segment.
-A tensor across the border would make that wrong, so such pairs are never placed where both reach the upper segment and
-one of them crosses into it.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from systolith.spec.arch import PRESETS, Arch
@@ -53,14 +48,8 @@ class _Buffer:
         return self.first <= other.last and other.first <= self.last
 
 
-_Pair = frozenset[str]
-"""Two buffers accessed in the same cycles; one, if a layer adds its own input."""
-
-_Clashes = Mapping[_Pair, int]
-"""Pairs of buffers and how many cycles it may cost to have them in one segment."""
-
-_WRONG = 1 << 48
-"""More cycles than anything costs: a placement that the engine would execute wrongly."""
+_Clashes = Mapping[frozenset[str], int]
+"""Pairs of buffers accessed in the same cycles, and how many cycles that may cost."""
 
 
 class _Roots:
@@ -121,14 +110,8 @@ def _buffers(roots: _Roots, layouts: Mapping[str, Layout], arch: Arch) -> list[_
     return [_Buffer(name, size, roots.first[name], roots.last[name]) for name, size in sizes.items()]
 
 
-def _read_together(graph: Graph, roots: _Roots) -> frozenset[_Pair]:
-    """Inputs and residual operands."""
-    pairs = ((roots.root[node.inputs[0]], residual_of(node)) for node in graph.nodes)
-    return frozenset(frozenset((source, roots.root[name])) for source, name in pairs if name is not None)
-
-
 def _clashes(graph: Graph, roots: _Roots, layouts: Mapping[str, Layout], arch: Arch) -> _Clashes:
-    clashes: dict[_Pair, int] = {}
+    clashes: dict[frozenset[str], int] = {}
     for node in graph.nodes:
         if node.op == "View":
             continue
@@ -144,37 +127,25 @@ def _clashes(graph: Graph, roots: _Roots, layouts: Mapping[str, Layout], arch: A
 class _Packing:
     """Buffers placed so far."""
 
-    def __init__(self, arch: Arch, read_together: frozenset[_Pair], preferred: _Clashes) -> None:
+    def __init__(self, arch: Arch, preferred: _Clashes) -> None:
         self._border = 1 << (arch.act_addr_bits - 1) if arch.act_segments > 1 else None
-        self._read_together = read_together
         self._preferred = preferred
         self._placed: dict[str, tuple[_Buffer, int]] = {}
 
     def _segments(self, base: int, size: int) -> set[bool]:
         return set() if self._border is None else {base >= self._border, base + size > self._border}
 
-    def _partners(self, buffer: _Buffer, base: int, pairs: Iterable[_Pair]) -> Iterator[tuple[_Pair, set[bool]]]:
-        """The pairs that the buffer makes with those placed already, and the partner's segments."""
-        placed = {**self._placed, buffer.name: (buffer, base)}
-        for pair in pairs:
-            if buffer.name in pair:
-                (partner,) = pair - {buffer.name} or pair
-                if partner in placed:
-                    other, where = placed[partner]
-                    yield pair, self._segments(where, other.size)
-
-    def _wrong(self, buffer: _Buffer, base: int) -> bool:
-        """Whether the engine would overlook that two reads meet."""
-        mine = self._segments(base, buffer.size)
-        others = (segments for _, segments in self._partners(buffer, base, self._read_together))
-        return any(True in mine & other and len(mine) + len(other) > 2 for other in others)
-
     def _cost(self, buffer: _Buffer, base: int, clashes: _Clashes) -> int:
         """Cycles that may be lost to the partners placed already."""
         mine = self._segments(base, buffer.size)
-        partners = self._partners(buffer, base, clashes)
-        lost = sum(clashes[pair] * len(mine & segments) for pair, segments in partners)
-        return lost + (_WRONG if self._wrong(buffer, base) else 0)
+        cost = 0
+        for pair, cycles in clashes.items():
+            if buffer.name in pair:
+                (partner,) = pair - {buffer.name}
+                if partner in self._placed:
+                    other, where = self._placed[partner]
+                    cost += cycles * len(mine & self._segments(where, other.size))
+        return cost
 
     def _candidates(self, buffer: _Buffer) -> Iterator[int]:
         rivals = sorted((base, base + other.size) for other, base in self._placed.values() if other.meets(buffer))
@@ -206,31 +177,23 @@ _ORDERS: tuple[Callable[[_Buffer], tuple[int, ...]], ...] = (
     lambda buffer: (-buffer.size * (buffer.last - buffer.first + 1), buffer.first),
     lambda buffer: (buffer.first, -buffer.size),
     lambda buffer: (-buffer.last, -buffer.size),
-    lambda buffer: (buffer.size, buffer.first),
 )
 """Sort keys of the greedy packings that are tried."""
 
 
-def _packings(
-    buffers: Sequence[_Buffer], arch: Arch, read_together: frozenset[_Pair], preferred: _Clashes
-) -> Iterator[_Packing]:
-    """All orders, and all orders with the buffers that limit each other first."""
-    paired = frozenset[str]().union(*read_together)
-    for order, early in itertools.product(_ORDERS, (frozenset[str](), paired)):
-        packing = _Packing(arch, read_together, preferred)
-        for buffer in sorted(sorted(buffers, key=order), key=lambda one: one.name not in early):
+def _packings(buffers: Sequence[_Buffer], arch: Arch, preferred: _Clashes) -> Iterator[_Packing]:
+    for order in _ORDERS:
+        packing = _Packing(arch, preferred)
+        for buffer in sorted(buffers, key=order):
             packing.place(buffer)
         yield packing
 
 
-def _pack(
-    buffers: Sequence[_Buffer], arch: Arch, read_together: frozenset[_Pair], clashes: _Clashes
-) -> tuple[_Packing, int]:
+def _pack(buffers: Sequence[_Buffer], arch: Arch, clashes: _Clashes) -> tuple[_Packing, int]:
     """The packing that fits and loses the fewest cycles, and the peak of the tightest."""
-    tight = list(_packings(buffers, arch, read_together, {}))
-    packings = [*_packings(buffers, arch, read_together, clashes), *tight]
-    right = [one for one in packings if one.lost({}) < _WRONG] or packings
-    best = min(right, key=lambda one: (max(0, one.top - arch.act_depth), one.lost(clashes), one.top))
+    tight = list(_packings(buffers, arch, {}))
+    packings = [*_packings(buffers, arch, clashes), *tight]
+    best = min(packings, key=lambda one: (max(0, one.top - arch.act_depth), one.lost(clashes), one.top))
     return best, min(one.top for one in tight)
 
 
@@ -263,13 +226,8 @@ def allocate(graph: Graph, layouts: Mapping[str, Layout], arch: Arch) -> Placeme
     """
     roots = _share(graph, layouts)
     buffers = _buffers(roots, layouts, arch)
-    packing, peak = _pack(buffers, arch, _read_together(graph, roots), _clashes(graph, roots, layouts, arch))
+    packing, peak = _pack(buffers, arch, _clashes(graph, roots, layouts, arch))
     if packing.top > arch.act_depth:
         raise _refuse(graph, buffers, arch, peak)
-    if packing.lost({}) >= _WRONG:
-        raise CapacityError(
-            f"activations do not fit the segments: a tensor with a residual add crosses the border at element "
-            f"{1 << (arch.act_addr_bits - 1)} of arch {arch.name!r}; what helps: act_segments=1 or a larger act_lines"
-        )
     bound = max(sum(buffer.size for buffer in _live(buffers, at)) for at in range(-1, len(graph.nodes) + 1))
     return Placement({name: packing.bases[root] for name, root in roots.root.items()}, packing.top, peak, bound)

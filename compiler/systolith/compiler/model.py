@@ -206,9 +206,8 @@ def _taken(descriptor: Descriptor, arch: Arch, steps: int) -> tuple[int, ...]:
     vector = descriptor.op == Op.VECTOR
     stored = timing.drain_cycles(arch, vector=vector) - (steps - 1)
     read = stored - timing.LANES_AFTER_SUM - timing.lane_latency(arch)
-    top = arch.act_addr_bits - 1
-    meet = arch.act_segments == 1 or descriptor.base >> top == descriptor.res.base >> top
-    cycles = {read + later for later in range(steps)} if descriptor.residual and meet else set()
+    meet = descriptor.residual and not descriptor.apart
+    cycles = {read + later for later in range(steps)} if meet else set()
     if arch.act_single_port:
         cycles |= {stored - 1 + later for later in range(steps)}
     return tuple(sorted(cycles))

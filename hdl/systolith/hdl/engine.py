@@ -118,10 +118,10 @@ class Engine(wiring.Component):
             m.d.comb += fetch.config[name].eq(sequencer.front[name])
 
     def _conflict(self, sequencer: Sequencer) -> Any:
-        """Whether input and residual operand share a segment, so that their reads exclude each other."""
+        """Whether a residual operand's read may keep a window from being read."""
         if not self._arch.residual or self._arch.act_segments == 1:
             return 1
-        return sequencer.front.base[-1] == sequencer.back.res_base[-1]
+        return ~sequencer.back.apart
 
     def _load_weights(
         self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, loader: WeightLoader

@@ -32,7 +32,7 @@ class Issue(wiring.Component):
         busy: Out; windows are left to issue.
         weights_ready: In; the weights of the next pass are in place.
         operand_next, store_next: In; the next cycle's memory accesses of the retire stage.
-        conflict: In; a residual operand lies in the segment of the input.
+        conflict: In; residual operands may lie in a segment of the input.
         issue: Out; valid-only stream.
         taken, jump, hold: Out; for the weight loader.
         pixel: Out; the window issued completes an output pixel of a MATRIX descriptor's last block.

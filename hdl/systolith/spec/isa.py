@@ -43,7 +43,8 @@ clamped to ``[lo, hi]``; with ``residual`` set the other branch's element is add
 **Stores.** The element vectors are written in the order block, y, x, step (step fastest). The address starts at
 ``out_base``; step ``j`` adds ``j * lanes``; between pixels the relative steps ``out_x``, ``out_y`` and ``out_block``
 apply exactly as in the loop nest (modulo the memory). The residual operand is read at the same points from
-``res_base`` with ``res_x``, ``res_y``, ``res_block``. Both are always aligned to ``lanes`` elements.
+``res_base`` with ``res_x``, ``res_y``, ``res_block``. Both are always aligned to ``lanes`` elements. ``apart`` promises
+that no element of the residual operand lies in a segment of the activation memory that holds an element of the input.
 
 **Weights.** A run starts fetching at weight line 0. When the last pass of a MATRIX descriptor has taken its weights,
 fetching goes on at its ``weights_next``: the first line of the next MATRIX descriptor's weights, which are thereby
@@ -149,6 +150,8 @@ class Descriptor:
     fill: int = 0
     loops: tuple[Loop, ...] = (Loop(),) * LOOPS
     residual: bool = False
+    apart: bool = False
+    """A promise that saves cycles: without it every residual read keeps the fetch waiting."""
     out: Walk = field(default_factory=Walk)
     res: Walk = field(default_factory=Walk)
     param_base: int = 0
@@ -252,6 +255,13 @@ def _fields() -> tuple[Field, ...]:
         Field("hi", back, lambda a: _lane(a).delta, True, "upper bound, relative to the zero point"),
         Field("work", back, lambda a: a.counter_bits, False, "useful MACs per output pixel (statistics)"),
         Field("residual", back, _only_residual(lambda a: 1), False, "add a second tensor"),
+        Field(
+            "apart",
+            back,
+            _only_residual(lambda a: 1 if a.act_segments > 1 else 0),
+            False,
+            "input and residual operand lie wholly in different segments",
+        ),
         *_walk_fields("res", "residual operand", _only_residual(_address)),
         Field("res_zero", back, _only_residual(lambda a: a.act_bits), True, "zero point of the residual operand"),
         Field("m_own", back, factor, False, "residual add: multiplier of the lane's own result"),
@@ -289,7 +299,7 @@ def section_words(arch: Arch) -> tuple[int, int]:
     return front, -(-ends[Section.BACK] // WORD_BITS) - front
 
 
-_FLAGS = ("maximum", "residual")
+_FLAGS = ("maximum", "residual", "apart")
 """Fields that are booleans in the descriptor."""
 
 _PLAIN = tuple(
