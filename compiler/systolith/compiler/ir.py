@@ -123,7 +123,7 @@ class Graph:
     tensors: Mapping[str, Tensor]
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     host_tail: tuple[str, ...] = ()
-    """Operators left to the host after the outputs, in order (``Softmax``)."""
+    """Steps left to the host after the outputs, in order, as text (:class:`systolith.compiler.borders.HostStep`)."""
     integer_io: frozenset[str] = frozenset()
     """Inputs and outputs that the network itself exposes as integers; all others are float."""
 

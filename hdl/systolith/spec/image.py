@@ -100,7 +100,7 @@ class Program:
     outputs: tuple[TensorMap, ...]
     layers: tuple[LayerInfo, ...]
     host_tail: tuple[str, ...] = ()
-    """What the host does to the outputs after the run, in order: ``Softmax`` or nothing."""
+    """What the host does to the outputs after the run, in order: ``Softmax``, ``QuantizeLinear(...)`` and the like."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """Free facts for reports (source file, accuracy, memory peak), JSON-able."""
 

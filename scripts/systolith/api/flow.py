@@ -40,6 +40,8 @@ def _no_step(step: str, done: int, total: int) -> None:
 class Compiled:
     """A compiled network in memory."""
 
+    source: Graph
+    """The network as imported: float level, or integer level where it came quantised."""
     program: Program
     """What every back end runs."""
     network: Graph
@@ -102,4 +104,4 @@ def compile(
 
     step("import", 0, len(_STEPS))
     result = compile_network(Path(model), chosen, read, config, observe)
-    return Compiled(result.program, result.network, kept)
+    return Compiled(result.source, result.program, result.network, kept)

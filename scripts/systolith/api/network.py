@@ -19,14 +19,22 @@ from systolith.spec.image import Program
 from systolith.testbench.isa_model import IsaModel
 from systolith.testbench.verify import Sample, run_model
 
-__all__ = ["IsaBackend", "ReferenceBackend", "engine_feeds", "make_sample", "outputs_of", "random_inputs"]
+__all__ = [
+    "IsaBackend",
+    "ReferenceBackend",
+    "engine_batch",
+    "engine_feeds",
+    "make_sample",
+    "outputs_of",
+    "random_inputs",
+]
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 
 
-def engine_feeds(network: Graph, inputs: Mapping[str, Array]) -> list[dict[str, Ints]]:
-    """A batch of real inputs, arrays (B, ...), as one set of engine integers a sample.
+def engine_batch(network: Graph, inputs: Mapping[str, Array]) -> dict[str, Ints]:
+    """A batch of real inputs, arrays (B, ...), as the engine's integers.
 
     Floats are real numbers, quantised with the input's scale; integer arrays are the network's own integers where its
     input is integers, and real numbers elsewhere.
@@ -39,6 +47,12 @@ def engine_feeds(network: Graph, inputs: Mapping[str, Array]) -> list[dict[str, 
         check_feeds(network, whole)
     except ValueError as error:
         raise InputFileError(str(error)) from error
+    return whole
+
+
+def engine_feeds(network: Graph, inputs: Mapping[str, Array]) -> list[dict[str, Ints]]:
+    """:func:`engine_batch`, one set of integers a sample."""
+    whole = engine_batch(network, inputs)
     count = len(next(iter(whole.values())))
     return [{name: values[index : index + 1] for name, values in whole.items()} for index in range(count)]
 
