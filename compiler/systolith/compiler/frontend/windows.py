@@ -115,7 +115,9 @@ def _check_taps(raw: RawNode, geometry: dict[str, Any]) -> None:
     (kh, kw), (dy, dx) = geometry["kernel_shape"], geometry["dilations"]
     if max(top, bottom) > (kh - 1) * dy or max(left, right) > (kw - 1) * dx:
         raise raw.refuse(
-            f"pads {[top, left, bottom, right]} leave windows without input", "pads smaller than the kernel"
+            f"pads {[top, left, bottom, right]} leave windows without input",
+            "pads smaller than the kernel",
+            "set ceil_mode=0 or export with opset 22 or newer" if raw.attributes.get("ceil_mode", 0) else "",
         )
 
 

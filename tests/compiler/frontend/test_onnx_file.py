@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+import logging
+from pathlib import Path
+
+import onnx
+import pytest
+
+from systolith.compiler.errors import ModelFileError, ShapeError, UnsupportedModel
+from systolith.compiler.frontend.onnx_file import (
+    OLDEST_OPSET,
+    fix_batch,
+    infer_shapes,
+    opset_version,
+    read_model,
+    real_inputs,
+)
+from tests.support.float_models import ModelBuilder
+
+
+def relu(shape: tuple[int | str, ...] = (1, 3, 4, 4), opset: int = 17) -> ModelBuilder:
+    builder = ModelBuilder(shape, opset=opset)
+    builder.add("Relu", "input", name="relu")
+    return builder
+
+
+def test_opset_version() -> None:
+    assert opset_version(relu(opset=12).model("relu_out")) == 12
+    assert opset_version(onnx.ModelProto()) == 0
+
+
+def test_reads_a_valid_file(tmp_path: Path) -> None:
+    model = read_model(relu().save(tmp_path / "m.onnx", "relu_out"))
+    assert [node.op_type for node in model.graph.node] == ["Relu"]
+
+
+def test_refuses_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"m\.onnx: no such file; expected a complete binary"):
+        read_model(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello world\n" * 100, b"\x00" * 64, b"{}", b"PK\x03\x04 not a zip"])
+def test_refuses_what_is_no_model(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="not an ONNX model, or cut short"):
+        read_model(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
+def test_refuses_a_truncated_file(tmp_path: Path, share: float) -> None:
+    path = relu().save(tmp_path / "m.onnx", "relu_out")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ModelFileError, match=r"m\.onnx: "):
+        read_model(path)
+
+
+@pytest.mark.parametrize("opset", [OLDEST_OPSET - 1, onnx.defs.onnx_opset_version() + 1])
+def test_refuses_other_opsets(tmp_path: Path, opset: int) -> None:
+    path = tmp_path / "m.onnx"
+    model = relu().model("relu_out")
+    model.opset_import[0].version = opset
+    onnx.save(model, str(path))
+    with pytest.raises(ModelFileError, match=f"operator set {opset}; accepted: {OLDEST_OPSET}"):
+        read_model(path)
+
+
+def test_refuses_an_unknown_operator_by_its_node(tmp_path: Path) -> None:
+    builder = ModelBuilder((1, 3))
+    builder.add("LSTM", "input", name="lstm_1")
+    path = tmp_path / "m.onnx"
+    onnx.save(builder.model("lstm_1_out"), str(path))
+    with pytest.raises(
+        UnsupportedModel, match=r"node 'lstm_1' \(LSTM\): operator LSTM is not supported; accepted: Add,"
+    ):
+        read_model(path)
+
+
+def test_refuses_what_the_checker_refuses(tmp_path: Path) -> None:
+    builder = relu()
+    builder.add("Relu", "nowhere", name="lost")
+    path = tmp_path / "m.onnx"
+    onnx.save(builder.model("lost_out"), str(path))
+    with pytest.raises(ModelFileError, match="the ONNX checker refuses it: "):
+        read_model(path)
+
+
+def test_fixes_a_free_batch_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        model = fix_batch(relu(("N", 3, 4, 4)).model("relu_out"))
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+    assert "input 'input': batch N fixed to 1" in caplog.text
+
+
+@pytest.mark.parametrize("shape", [(1, 3, "H", 4), ("N", "C"), ("N",)])
+def test_refuses_other_dynamic_dimensions(shape: tuple[int | str, ...]) -> None:
+    with pytest.raises(ShapeError, match=r"input 'input': shape \[.*\] is dynamic; accepted: fixed sizes"):
+        fix_batch(relu(shape).model("relu_out"))
+
+
+def test_refuses_contradicting_shapes() -> None:
+    builder = ModelBuilder((1, 3))
+    product = builder.add("MatMul", "input", builder.weights(4, 2), name="fc")
+    with pytest.raises(ShapeError, match="graph 'test': shapes or types do not fit: .*fc"):
+        infer_shapes(builder.model(product))
+
+
+def test_initialisers_are_no_real_inputs() -> None:
+    builder = ModelBuilder((1, 3, 4, 4))
+    builder.conv("input", 2, 3, 3, 3)
+    graph = builder.model("conv0_out").graph
+    graph.input.add().name = "c0"
+    assert [value.name for value in real_inputs(graph)] == ["input"]
