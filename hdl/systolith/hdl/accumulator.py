@@ -10,6 +10,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.matrix import PsumPayload
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import SumPayload, Tag, flow
 from systolith.spec.arch import Arch, clog2
 
@@ -33,6 +34,7 @@ class Accumulator(wiring.Component):
         self._arch = arch
         super().__init__({"psums": In(flow(PsumPayload(arch))), "sums": Out(flow(SumPayload(arch)))})
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         arch, psum = self._arch, self.psums.payload

@@ -15,6 +15,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.linemem import LineMemory
+from systolith.hdl.outline import outlined
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch, clog2
 
@@ -79,6 +80,7 @@ class ActivationMemory(wiring.Component):
     def _segment_lines(self) -> int:
         return self._arch.act_lines // self._arch.act_segments
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         start, further = self._locate(m)

@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.cell import Cell, RowPayload
+from systolith.hdl.outline import outlined
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 
@@ -41,6 +42,7 @@ class Array(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         for column in range(self._arch.cols):

@@ -9,6 +9,7 @@ from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
 from systolith.hdl.products import Products
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
@@ -59,10 +60,16 @@ class Cell(wiring.Component):
             }
         )
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for components that are the same hardware."""
+        return (Cell, self._arch, self._target)
+
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         arch = self._arch
-        m.submodules.products = products = Products(
+        m.submodules.multipliers = products = Products(
             count=arch.psum_spacing, a_bits=arch.act_bits, b_bits=arch.weight_bits, target=self._target
         )
         m.d.sync += self.east.eq(self.west)

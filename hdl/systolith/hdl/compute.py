@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.accumulator import Accumulator
 from systolith.hdl.matrix import Matrix
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import SumPayload, WeightPayload, WindowPayload, flow
 from systolith.hdl.target import Target
 from systolith.hdl.vector import VectorUnit
@@ -38,6 +39,7 @@ class Compute(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.matrix = matrix = Matrix(arch=self._arch, target=self._target)

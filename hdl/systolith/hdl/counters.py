@@ -14,6 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.linemem import LineMemory
+from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import WORD_BITS
 from systolith.spec.link import Counter
@@ -50,6 +51,7 @@ class Counters(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         cycles = self._total(m, "cycles", self.running, 1)

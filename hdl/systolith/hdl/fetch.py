@@ -13,6 +13,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Tag, WindowPayload, flow
 from systolith.hdl.skew import delayed
 from systolith.spec.arch import Arch, clog2
@@ -68,6 +69,7 @@ class Fetch(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         arch = self._arch

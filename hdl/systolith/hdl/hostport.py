@@ -14,6 +14,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import WORD_BITS
 from systolith.spec.link import BAD_COMMAND, DONE, Command, Space, ident, line_bits, line_words, space_lines
@@ -68,6 +69,7 @@ class HostPort(wiring.Component):
     def _most_words(self, spaces: Iterable[Space]) -> int:
         return max(line_words(space, self._arch) for space in spaces)
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._space = Signal(range(len(Space)), reset_less=True)

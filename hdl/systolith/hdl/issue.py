@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.fetch import IssuePayload
 from systolith.hdl.fields import section_layout
 from systolith.hdl.nest import Nest
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Advance, flow
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import LOOPS, Op, Section
@@ -60,6 +61,7 @@ class Issue(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.nest = nest = Nest(arch=self._arch)

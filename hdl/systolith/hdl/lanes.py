@@ -13,6 +13,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import LaneConfig, LanePayload
 from systolith.hdl.skew import delayed
 from systolith.spec.arch import Arch
@@ -63,6 +64,12 @@ class Lane(wiring.Component):
             }
         )
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for components that are the same hardware."""
+        return (Lane, self._arch)
+
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         own = self._requantise(m)
@@ -128,6 +135,7 @@ class Lanes(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         for index in range(self._arch.lanes):

@@ -14,6 +14,7 @@ from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal,
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
 from systolith.hdl.target import Target
 from systolith.spec.arch import clog2
 
@@ -86,6 +87,7 @@ class LineMemory(wiring.Component):
         fits = self._unit % SPRAM_UNIT == 0 or self.units == 1
         return self._target is Target.ICE40 and self._single_port and fits and self._depth >= SPRAM_FROM
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         if self.uses_spram:

@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.linemem import LineMemory
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import WeightPayload, flow
 from systolith.hdl.skew import delayed
 from systolith.hdl.target import Target
@@ -56,6 +57,7 @@ class WeightLoader(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._time_passes(m)

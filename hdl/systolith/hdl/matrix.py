@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.array import Array
 from systolith.hdl.cell import RowPayload
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Tag, WeightPayload, WindowPayload, flow
 from systolith.hdl.skew import Skew, delayed
 from systolith.hdl.target import Target
@@ -52,6 +53,7 @@ class Matrix(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.array = array = Array(arch=self._arch, target=self._target)

@@ -14,6 +14,7 @@ from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch
 from systolith.spec.isa import LOOPS
 
@@ -75,6 +76,7 @@ class Nest(wiring.Component):
         """Cycles from ``start`` to the first ``valid``."""
         return 1
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         load = Signal()

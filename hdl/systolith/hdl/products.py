@@ -14,6 +14,7 @@ from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Valu
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
 from systolith.hdl.target import Target
 
 __all__ = ["PRODUCT_LATENCY", "Products"]
@@ -62,6 +63,7 @@ class Products(wiring.Component):
         self._count = count
         self._target = target
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         if self._target is Target.ICE40:

@@ -16,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.fields import section_layout
 from systolith.hdl.lanes import Lanes
 from systolith.hdl.linemem import LineMemory
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Advance, SumPayload, flow
 from systolith.hdl.skew import delayed
 from systolith.hdl.walker import Walker
@@ -79,6 +80,7 @@ class Retire(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         coming, step, acc = self._split(m)

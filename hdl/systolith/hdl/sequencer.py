@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.fields import section_layout
 from systolith.hdl.linemem import LineMemory
+from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import WORD_BITS, Op, Section, section_words
 
@@ -58,6 +59,7 @@ class Sequencer(wiring.Component):
             }
         )
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         word, take = self._read_program(m)

@@ -10,6 +10,8 @@ from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
+
 __all__ = ["Skew", "delayed"]
 
 
@@ -42,6 +44,7 @@ class Skew(wiring.Component):
         """Cycles of delay by item."""
         return self._delays
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         for index, delay in enumerate(self._delays):

@@ -9,6 +9,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import SumPayload, WindowPayload, flow
 from systolith.spec.arch import Arch
 
@@ -29,6 +30,7 @@ class VectorUnit(wiring.Component):
         self._arch = arch
         super().__init__({"windows": In(flow(WindowPayload(arch))), "sums": Out(flow(SumPayload(arch)))})
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         window, result = self.windows.payload, self.sums.payload

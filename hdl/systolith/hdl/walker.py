@@ -9,6 +9,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Advance
 
 __all__ = ["WalkConfig", "Walker"]
@@ -49,6 +50,7 @@ class Walker(wiring.Component):
         self._unit = unit
         self._single_step = single_step
 
+    @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         pixel = Signal(self._bits)
