@@ -26,9 +26,7 @@ ARCHS = [
     Arch(name="4x8", rows=4, cols=8, act_lines=8192, acc_depth=64, act_segments=2, **_ROOM),
     Arch(name="16x4", rows=16, cols=4, lane_cycles=2, act_lines=2048, acc_depth=40, **_ROOM),
     Arch(name="8x2", rows=8, cols=2, act_lines=4096, acc_depth=33, act_granule=2, weight_rows=4, **_ROOM),
-    PRESETS["4x4"].with_(
-        name="like an iCE40", lane_cycles=2, act_granule=2, act_single_port=True, acc_depth=33, **_ROOM
-    ),
+    PRESETS["4x4"].with_(name="granule of 2", lane_cycles=2, act_granule=2, acc_depth=33, **_ROOM),
     PRESETS["tiny"].with_(name="weights of 4 bits", weight_bits=4, **_ROOM),
     PRESETS["tiny"].with_(name="activations of 16 bits", act_bits=16, acc_bits=48, **_ROOM),
 ]

@@ -22,8 +22,8 @@ ARCHS = [
     PRESETS["tiny"],
     PRESETS["8x8"],
     PRESETS["4x4"].with_(act_segments=1),
-    PRESETS["tiny"].with_(act_single_port=True),
-    PRESETS["8x8"].with_(act_single_port=True, lane_cycles=2, weight_rows=1),
+    PRESETS["tiny"].with_(act_single_port=True, residual=False),
+    PRESETS["8x8"].with_(act_single_port=True, residual=False, lane_cycles=2, weight_rows=1),
     Arch(name="weights rule", rows=32, cols=2, psum_spacing=4, weight_rows=1, act_lines=1024),
 ]
 

@@ -44,6 +44,8 @@ def test_json_round_trip(tmp_path: Path) -> None:
         ({"weight_rows": 4}, r"weight_rows must be at most psum_spacing \(2\), got 4"),
         ({"lane_cycles": 4}, r"lane_cycles must be a divisor of cols \(2\), got 4"),
         ({"act_granule": 4}, r"act_granule must be at most a line \(2\), got 4"),
+        ({"act_segments": 2, "act_lines": 4098}, "act_lines must be a power of two where act_segments is 2, got 4098"),
+        ({"act_single_port": True}, "act_single_port must be false in an engine with residual adds, got True"),
         ({"act_segments": 2, "act_lines": 4095}, r"act_lines must be a multiple of act_segments \(2\), got 4095"),
         ({"acc_bits": 16}, "acc_bits must be at least the array's 17 bits, got 16"),
         ({"rows": "2"}, "rows must be of type int, got '2'"),

@@ -71,7 +71,7 @@ class Arch:
     """Output pixels of one tile: depth of the accumulator memory."""
     param_lines: int = 64
     """Depth of the parameter memory in lines."""
-    program_words: int = 1024
+    program_words: int = 4096
     """Depth of the program memory in 32-bit words."""
     dim_bits: int = 12
     """Bits of a hardware loop count."""
@@ -137,6 +137,11 @@ class Arch:
             raise self._fail("act_granule", f"at most a line ({self.line})", self.act_granule)
         if self.act_lines % self.act_segments:
             raise self._fail("act_lines", f"a multiple of act_segments ({self.act_segments})", self.act_lines)
+        if self.act_segments == 2 and not _is_power_of_two(self.act_lines):
+            raise self._fail("act_lines", "a power of two where act_segments is 2", self.act_lines)
+        if self.act_single_port and self.residual:
+            # a residual read and a store can be due in the same cycle, and neither can wait
+            raise self._fail("act_single_port", "false in an engine with residual adds", self.act_single_port)
         if self.acc_bits < self.psum_bits:
             raise self._fail("acc_bits", f"at least the array's {self.psum_bits} bits", self.acc_bits)
 
@@ -253,9 +258,9 @@ def _presets() -> dict[str, Arch]:
             psum_spacing=4,
             lane_cycles=4,
             act_lines=16384,
-            weight_lines=32768,
+            weight_lines=131072,
             acc_depth=256,
-            param_lines=1024,
+            param_lines=2048,
             act_segments=2,
         ),
         "8x8": Arch(
@@ -319,6 +324,7 @@ def _presets() -> dict[str, Arch]:
             weight_lines=14336,
             acc_depth=512,
             param_lines=512,
+            program_words=1024,
         ),
         "ulx3s-85f": Arch(
             name="ulx3s-85f",
@@ -330,6 +336,7 @@ def _presets() -> dict[str, Arch]:
             weight_lines=8192,
             acc_depth=512,
             param_lines=512,
+            program_words=2048,
             act_segments=2,
         ),
     }

@@ -175,10 +175,16 @@ class IsaModel:
     def run(self, inputs: Mapping[str, Ints]) -> dict[str, Ints]:
         """One inference: engine integers in network shape in and out."""
         for tensor in self.program.inputs:
-            write_tensor(self.activations, tensor, inputs[tensor.name])
+            self.load(tensor, inputs[tensor.name])
         for _ in self.stores():
             pass
         return {tensor.name: read_tensor(self.activations, tensor) for tensor in self.program.outputs}
+
+    def load(self, tensor: TensorMap, values: Ints) -> None:
+        """Write an input as the host link does: whole lines, padding elements 0."""
+        lines = -(-tensor.elements // self.arch.line)
+        self.activations[tensor.base : tensor.base + lines * self.arch.line] = 0
+        write_tensor(self.activations, tensor, values)
 
     def stores(self) -> Iterator[StoreTrace]:
         """Execute descriptor by descriptor, yielding each one's stores after they are made."""

@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.spec.image import Program, TensorMap
-from systolith.testbench.isa_model import IsaModel, StoreTrace, read_tensor, write_tensor
+from systolith.spec.image import Program
+from systolith.testbench.isa_model import IsaModel, StoreTrace, read_tensor
 from systolith.testbench.job import StoreLog
 from systolith.testbench.localise import Place, locate_layer, locate_store
 from systolith.testbench.scoreboard import compare_tensors
@@ -105,18 +105,11 @@ def _unequal(expected: Mapping[str, Ints], got: Mapping[str, Ints]) -> str:
     return ""
 
 
-def _load(model: IsaModel, tensor: TensorMap, values: Ints) -> None:
-    """Write an input as the host link does: whole lines, padding elements 0."""
-    lines = -(-tensor.elements // model.arch.line)
-    model.activations[tensor.base : tensor.base + lines * model.arch.line] = 0
-    write_tensor(model.activations, tensor, values)
-
-
 def run_model(model: IsaModel, inputs: Mapping[str, Ints]) -> tuple[list[StoreTrace], dict[str, Ints]]:
     """One inference of the ISA model: its stores, one trace a descriptor, and its outputs by name."""
     program = model.program
     for tensor in program.inputs:
-        _load(model, tensor, inputs[tensor.name])
+        model.load(tensor, inputs[tensor.name])
     traces = list(model.stores())
     return traces, {tensor.name: read_tensor(model.activations, tensor) for tensor in program.outputs}
 
