@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from systolith.compiler.errors import CompileError, UnsupportedModel
+from systolith.compiler.frontend import load_model
+from systolith.compiler.interp import run_float
+from systolith.compiler.verify import is_integer_level
+from tests.support.float_models import ModelBuilder, random_feeds, run_onnxruntime
+
+ZOO = os.environ.get("SYSTOLITH_ZOO", "")
+FLOATS = ["ad_autoencoder", "ds_cnn", "mobilenet_v1_025", "resnet8", "str_ww"]
+
+
+def test_float_model_is_named_after_its_file(tmp_path: Path) -> None:
+    builder = ModelBuilder(("batch", 3))
+    graph = load_model(builder.save(tmp_path / "net.onnx", builder.add("Relu", "input")))
+    assert graph.name == "net"
+    assert not is_integer_level(graph)
+
+
+def test_quantised_model_comes_back_in_integers(tmp_path: Path) -> None:
+    builder = ModelBuilder((1, 3, 4, 4))
+    scale, zero = builder.constant(0.5), builder.constant(3, np.int8)
+    codes = builder.add("QuantizeLinear", "input", scale, zero)
+    pooled = builder.add("MaxPool", builder.add("DequantizeLinear", codes, scale, zero), kernel_shape=[2, 2])
+    out = builder.add("DequantizeLinear", builder.add("QuantizeLinear", pooled, scale, zero), scale, zero)
+    assert is_integer_level(load_model(builder.save(tmp_path / "net.onnx", out)))
+
+
+def test_external_weights(tmp_path: Path) -> None:
+    builder = ModelBuilder((1, 30))
+    out = builder.add("MatMul", "input", builder.weights(30, 40))
+    model = onnx.shape_inference.infer_shapes(builder.model(out))
+    path = tmp_path / "net.onnx"
+    onnx.save(model, str(path), save_as_external_data=True, location="net.data", size_threshold=0)
+    graph = load_model(path)
+    feeds = random_feeds(graph, 2)
+    np.testing.assert_allclose(run_float(graph, feeds)[out], run_onnxruntime(builder.model(out), feeds)[0], rtol=1e-4)
+    (tmp_path / "net.data").unlink()
+    with pytest.raises(CompileError, match=r"net\.onnx: "):
+        load_model(path)
+
+
+def test_refusals_are_one_line(tmp_path: Path) -> None:
+    builder = ModelBuilder((1, 3))
+    out = builder.add("Mul", "input", "input", name="square")
+    with pytest.raises(UnsupportedModel, match="square") as caught:
+        load_model(builder.save(tmp_path / "net.onnx", out))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.zoo
+@pytest.mark.skipif(not ZOO, reason="SYSTOLITH_ZOO is not set")
+@pytest.mark.parametrize("name", FLOATS)
+def test_zoo_agrees_with_onnxruntime(name: str) -> None:
+    path = Path(ZOO) / "float" / f"{name}.onnx"
+    graph = load_model(path)
+    feeds = random_feeds(graph, 2)
+    expected = run_onnxruntime(onnx.load(str(path)), feeds)[0]
+    got = run_float(graph, feeds)["output"]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * float(np.abs(expected).max()))
