@@ -18,10 +18,18 @@ __all__ = ["drop_identities"]
 
 def drop_identities(graph: Graph) -> Graph:
     """The graph without nodes that change nothing."""
-    for node in graph.nodes:
-        if _changes_nothing(graph, node):
-            graph = _without(graph, node)
-    return graph
+    while True:
+        node = next((node for node in graph.nodes if _droppable(graph, node)), None)
+        if node is None:
+            return graph
+        graph = _without(graph, node)
+
+
+def _droppable(graph: Graph, node: Node) -> bool:
+    """Whether a node changes nothing, and does not connect two names the network's interface needs."""
+    source, result = node.inputs[0], node.outputs[0]
+    fixed = source in graph.outputs or graph.producer(source) is None
+    return _changes_nothing(graph, node) and not (result in graph.outputs and fixed)
 
 
 def _changes_nothing(graph: Graph, node: Node) -> bool:
@@ -35,8 +43,6 @@ def _without(graph: Graph, node: Node) -> Graph:
     rest = [other for other in graph.nodes if other is not node]
     if result not in graph.outputs:
         return rebuild(graph, [renamed(other, {result: source}) for other in rest])
-    if source in graph.outputs or graph.producer(source) is None:
-        return graph
     return _renamed_everywhere(graph.with_(nodes=tuple(rest)), source, result)
 
 
