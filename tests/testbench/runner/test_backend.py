@@ -21,6 +21,7 @@ from tests.support.random_graphs import random_network
 from tests.support.simulators import EVERY, needs
 
 SEED = 7000
+IN, OUT = Pauses(probability=0.3, seed=SEED), Pauses(probability=0.3, seed=SEED + 1)
 TINY = PRESETS["tiny"]
 WIDE = PRESETS["4x4"].with_(name="2x4", rows=2, cols=4, psum_spacing=2, lane_cycles=1, act_segments=1)
 NARROW = TINY.with_(name="tiny-w4", weight_bits=4)
@@ -51,15 +52,11 @@ def check(simulator: RtlSimulator, cases: list[tuple[Program, Sequence[Sample]]]
             assert work == sum(layer.macs for layer in program.layers)
 
 
-def pauses(seed: int) -> dict[str, Pauses]:
-    return {"source": Pauses(probability=0.3, seed=seed), "sink": Pauses(probability=0.3, seed=seed + 1)}
-
-
 @pytest.mark.parametrize("simulator", EVERY)
 def test_random_graphs_under_stalls(simulator: str) -> None:
     limits = limits_for(TINY, size=4, channels=4, kernel=3)
     cases = [random_case(seed, TINY, limits=limits) for seed in range(SEED, SEED + 6)]
-    check(RtlSimulator(TINY, simulator=simulator, **pauses(SEED)), cases)
+    check(RtlSimulator(TINY, simulator=simulator, source=IN, sink=OUT), cases)
 
 
 @pytest.mark.sim
@@ -68,7 +65,7 @@ def test_random_graphs_under_stalls(simulator: str) -> None:
 def test_random_graphs_of_every_size(arch: Arch) -> None:
     limits = limits_for(arch, size=9, channels=11, kernel=7)
     cases = [random_case(seed, arch, limits=limits) for seed in range(SEED, SEED + 40)]
-    check(RtlSimulator(arch, simulator="verilator", **pauses(SEED)), cases)
+    check(RtlSimulator(arch, simulator="verilator", source=IN, sink=OUT), cases)
 
 
 def test_run_and_observe_agree_and_report_progress() -> None:

@@ -9,6 +9,7 @@ from systolith.testbench.runner.errors import SimulationError, SimulatorMissing
 from tests.support.simulators import COMPILED, needs
 
 CLEAN = "module top(input clk, output reg q);\n  always @(posedge clk) q <= ~q;\nendmodule\n"
+WAIVED = "/* verilator lint_off LATCH */\n"
 BROKEN = "module top(input clk;\nendmodule\n"
 LATCH = "module top(input clk, input d, output reg q);\n  always @* if (clk) q = d;\nendmodule\n"
 
@@ -43,3 +44,5 @@ def test_lint_finds_what_is_not_waived(tmp_path: Path) -> None:
     assert lint(source, "top") == ""
     source.write_text(LATCH)
     assert "%Warning-LATCH" in lint(source, "top")
+    source.write_text(WAIVED + LATCH)
+    assert lint(source, "top") == ""

@@ -52,8 +52,11 @@ def test_nothing_is_left_of_a_failure(tmp_path: Path) -> None:
 
 
 def test_the_first_of_two_makers_wins(tmp_path: Path) -> None:
+    def fast(folder: Path) -> None:
+        (folder / "fast").touch()
+
     def slow(folder: Path) -> None:
-        cached(tmp_path, "key", lambda other: (other / "fast").touch() or None)
+        cached(tmp_path, "key", fast)
         (folder / "slow").touch()
 
     assert [path.name for path in cached(tmp_path, "key", slow).iterdir()] == ["fast"]

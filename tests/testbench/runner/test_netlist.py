@@ -7,7 +7,6 @@ from systolith.spec.arch import PRESETS
 from systolith.spec.link import DONE, Space, read_command, run_command, write_command
 from systolith.testbench.job import LinkJob
 from systolith.testbench.pauses import Pauses
-from systolith.testbench.runner import netlist
 from systolith.testbench.runner.errors import SimulationError, SimulatorMissing
 from systolith.testbench.runner.netlist import netlist_design, synthesise
 from systolith.testbench.runner.session import Session
@@ -43,7 +42,7 @@ def test_a_refused_design_shows_yosys_message() -> None:
 
 
 def test_missing_yosys_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netlist.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SimulatorMissing, match=r"get it by: pip install 'systolith\[synth\]'"):
         synthesise("", "top")
 

@@ -7,6 +7,7 @@ import json
 
 from systolith.hdl.emit import TOP, emit_verilog
 from systolith.hdl.engine import Engine
+from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 
 from .cache import digest, source_digest
@@ -15,12 +16,12 @@ from .design import Design
 __all__ = ["engine_design"]
 
 
-def engine_design(arch: Arch) -> Design:
-    """The engine generated for ``arch``."""
+def engine_design(arch: Arch, target: Target = Target.GENERIC) -> Design:
+    """The engine generated for ``arch``; for another target than GENERIC it is to be synthesised first."""
     return Design(
         arch=arch,
         top=TOP,
-        key=digest([json.dumps(arch.to_json(), sort_keys=True), source_digest()]),
-        verilog=lambda: emit_verilog(arch),
-        component=lambda: Engine(arch=arch),
+        key=digest([json.dumps(arch.to_json(), sort_keys=True), target.name, source_digest()]),
+        verilog=lambda: emit_verilog(arch, target=target),
+        component=(lambda: Engine(arch=arch)) if target is Target.GENERIC else None,
     )
