@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.matrix import PsumPayload
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import SumPayload, Tag, flow
+from systolith.hdl.skew import delayed
 from systolith.spec.arch import Arch, clog2
 
 __all__ = ["Accumulator"]
@@ -21,59 +21,72 @@ class Accumulator(wiring.Component):
     """Adds up the passes of a block, pixel by pixel.
 
     The pixel's number counts the vectors from the one tagged ``start`` on. A vector tagged ``first`` begins its
-    pixel's sum; one tagged ``last`` is added and leaves at ``sums``,
-    :data:`systolith.spec.timing.ACCUMULATOR_LATENCY` cycles later, instead of being written back. Vectors may come
-    with any gaps, but a pixel's next vector must be :data:`systolith.spec.timing.MIN_PASS` cycles after the present
-    one or later.
+    pixel's sum; one tagged ``last`` is added and leaves at ``sums`` instead of being written back,
+    :data:`~systolith.spec.timing.ACCUMULATOR_LATENCY` cycles after it came. Vectors may come with any gaps, but a
+    pixel's next vector must be :data:`~systolith.spec.timing.MIN_PASS` cycles after the present one or later.
 
-    Members: ``psums`` (In), ``sums`` (Out), valid-only streams.
+    Members: ``tags`` (In, valid-only stream, :data:`~systolith.hdl.matrix.TAG_LEAD` cycles before their vectors),
+    ``psums`` (In, array of ``cols``), ``sums`` (Out, valid-only stream).
     """
 
     def __init__(self, *, arch: Arch) -> None:
         """Build for the sizes of ``arch``."""
         self._arch = arch
-        super().__init__({"psums": In(flow(PsumPayload(arch))), "sums": Out(flow(SumPayload(arch)))})
+        psums = data.ArrayLayout(signed(arch.psum_bits), arch.cols)
+        super().__init__({"tags": In(flow(Tag)), "psums": In(psums), "sums": Out(flow(SumPayload(arch)))})
 
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        arch, psum = self._arch, self.psums.payload
+        arch, result = self._arch, self.sums.payload
         m.submodules.memory = store = memory.Memory(
             shape=unsigned(arch.cols * arch.acc_bits), depth=arch.acc_depth, init=[]
         )
-        read, write = store.read_port(), store.write_port()
         vector = data.ArrayLayout(signed(arch.acc_bits), arch.cols)
-
-        # cycle 0: number the pixel, read it
-        count = Signal(clog2(arch.acc_depth))
-        pixel = Signal.like(count)
-        m.d.comb += [pixel.eq(Mux(psum.tag.start, 0, count)), read.addr.eq(pixel), read.en.eq(self.psums.valid)]
-        with m.If(self.psums.valid):
-            m.d.sync += count.eq(pixel + 1)
-
-        # cycle 1: add
-        adding, tag = Signal(), Signal(Tag, reset_less=True)
-        pixel_1, pixel_2 = (Signal.like(count, name=f"pixel_{step}", reset_less=True) for step in (1, 2))
-        addend = Signal.like(psum.data, name="addend", reset_less=True)
         sums = Signal(vector, reset_less=True)
-        m.d.sync += [adding.eq(self.psums.valid), tag.eq(psum.tag), addend.eq(psum.data)]
-        m.d.sync += [pixel_1.eq(pixel), pixel_2.eq(pixel_1)]
-        stored = data.View(vector, read.data)
-        for column in range(arch.cols):
-            base = Mux(tag.first, 0, stored[column])
-            m.d.sync += sums[column].eq(base + addend[column])
+        tag = delayed(m, self.tags.payload, Tag, 3, "tag")
+        valid = self._delay_valid(m)
 
-        # cycle 2: write, or let go
-        writing, leaving = Signal(), Signal()
-        advance = Signal.like(tag.advance, name="advance", reset_less=True)
-        m.d.sync += [writing.eq(adding & ~tag.last), leaving.eq(adding & tag.last), advance.eq(tag.advance)]
+        base = self._read(m, store.read_port(), vector)
+        for column in range(arch.cols):
+            m.d.sync += sums[column].eq(base[column] + self.psums[column])
+
+        write = store.write_port()
         m.d.comb += [
-            write.en.eq(writing),
-            write.addr.eq(pixel_2),
-            write.data.eq(Cat(sums)),
-            self.sums.valid.eq(leaving),
-            self.sums.payload.vector.eq(0),
-            self.sums.payload.advance.eq(advance),
-            self.sums.payload.data.eq(sums),
+            write.en.eq(valid & ~tag.last),
+            write.addr.eq(self._count(m, "write", valid, tag.start)),
+            write.data.eq(Value.cast(sums)),
+            self.sums.valid.eq(valid & tag.last),
+            result.vector.eq(0),
+            result.advance.eq(tag.advance),
+            result.data.eq(sums),
         ]
         return m
+
+    def _read(self, m: Module, port: memory.ReadPort, vector: data.ArrayLayout) -> Any:
+        """The sums so far when their vector comes: read, then register them, or zero to begin with."""
+        first = Signal(reset_less=True)
+        base = Signal(vector, reset_less=True)
+        m.d.comb += [
+            port.en.eq(self.tags.valid),
+            port.addr.eq(self._count(m, "read", self.tags.valid, self.tags.payload.start)),
+        ]
+        m.d.sync += [first.eq(self.tags.payload.first), base.eq(Mux(first, 0, port.data))]
+        return base
+
+    def _count(self, m: Module, name: str, valid: Value, start: Value) -> Signal:
+        """The number of the present vector's pixel."""
+        count, following = (
+            Signal(clog2(self._arch.acc_depth), name=f"{name}_{part}", reset_less=True) for part in ("pixel", "next")
+        )
+        m.d.comb += count.eq(Mux(start, 0, following))
+        with m.If(valid):
+            m.d.sync += following.eq(count + 1)
+        return count
+
+    def _delay_valid(self, m: Module) -> Signal:
+        """The tags' valid bit beside the finished sums."""
+        stages = [Signal(name=f"valid_{step}") for step in (1, 2, 3)]
+        for stage, before in zip(stages, (self.tags.valid, *stages), strict=False):
+            m.d.sync += stage.eq(before)
+        return stages[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -39,9 +39,9 @@ class Cell(wiring.Component):
     """``psum_out = psum_in + sum(acts * weights)`` over the cell's rows, with double-buffered weights.
 
     Activations at ``west`` in cycle t leave at ``east`` in t + 1; their sum, with the ``psum_in`` of cycle t + 2,
-    leaves at ``psum_out`` in t + 3 (:data:`systolith.spec.timing.CELL_LATENCY`). A ``swap`` makes the shadow weights
-    of before its cycle active for the activations it comes with. A ``load`` bit takes ``weights`` into its rows of
-    the shadow registers.
+    leaves at ``psum_out`` in t + 3 (:data:`~systolith.spec.timing.CELL_LATENCY`). A ``swap`` makes the shadow weights
+    of before its cycle active for the activations it comes with. A ``load`` bit takes ``weights`` into its rows of the
+    shadow registers.
 
     Members: ``west`` (In), ``east`` (Out), ``weights`` (In, ``weight_rows``), ``psum_in`` (In), ``psum_out`` (Out).
     """
@@ -68,32 +68,46 @@ class Cell(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        arch = self._arch
-        m.submodules.multipliers = products = Products(
-            count=arch.psum_spacing, a_bits=arch.act_bits, b_bits=arch.weight_bits, target=self._target
+        m.submodules.products = products = Products(
+            count=self._arch.psum_spacing,
+            a_bits=self._arch.act_bits,
+            b_bits=self._arch.weight_bits,
+            target=self._target,
         )
-        m.d.sync += self.east.eq(self.west)
-        for row in range(arch.psum_spacing):
-            m.d.comb += [products.a[row].eq(self.east.acts[row]), products.b[row].eq(self._weight(m, row))]
-        total = self.psum_in + _tree([products.products[row] for row in range(arch.psum_spacing)])
-        m.d.sync += self.psum_out.eq(total)
+        self._pass_on(m)
+        self._hold_weights(m, products)
+        m.d.comb += products.a.eq(self.east.acts)
+        psum = Signal(signed(self._arch.psum_bits), reset_less=True)
+        m.d.sync += psum.eq(_total([self.psum_in, *products.products], len(psum)))
+        m.d.comb += self.psum_out.eq(psum)
         return m
 
-    def _weight(self, m: Module, row: int) -> Signal:
-        """The active weight of a row, behind its shadow."""
-        weight = signed(self._arch.weight_bits)
-        shadow = Signal(weight, name=f"shadow{row}", reset_less=True)
-        active = Signal(weight, name=f"active{row}", reset_less=True)
-        with m.If(self.west.load[row // self._arch.weight_rows]):
-            m.d.sync += shadow.eq(self.weights[row % self._arch.weight_rows])
-        with m.If(self.west.swap):
-            m.d.sync += active.eq(shadow)
-        return active
+    def _pass_on(self, m: Module) -> None:
+        """A cycle from west to east; only the control bits need a reset."""
+        acts = Signal.like(self.west.acts, name="acts", reset_less=True)
+        swap, load = Signal(), Signal.like(self.west.load, name="load")
+        m.d.sync += [acts.eq(self.west.acts), swap.eq(self.west.swap), load.eq(self.west.load)]
+        m.d.comb += [self.east.acts.eq(acts), self.east.swap.eq(swap), self.east.load.eq(load)]
+
+    def _hold_weights(self, m: Module, products: Products) -> None:
+        """The shadow weights; the active ones are those that the multipliers hold."""
+        group = self._arch.weight_rows
+        for row in range(self._arch.psum_spacing):
+            shadow = Signal(signed(self._arch.weight_bits), name=f"shadow{row}", reset_less=True)
+            with m.If(self.west.load[row // group]):
+                m.d.sync += shadow.eq(self.weights[row % group])
+            m.d.comb += products.b[row].eq(shadow)
+        m.d.comb += products.take.eq(self.west.swap)
 
 
-def _tree(terms: list[Any]) -> Any:
-    """The sum of ``terms`` as a balanced tree, the shortest path for a few of them."""
-    if len(terms) == 1:
-        return terms[0]
-    half = len(terms) // 2
-    return _tree(terms[:half]) + _tree(terms[half:])
+def _total(terms: list[Any], bits: int) -> Value:
+    """The sum of signed terms in ``bits`` bits: the shorter paths first, the first term last.
+
+    The terms are extended by hand and added as unsigned numbers. Synthesis would regroup signed additions into
+    carry-save adders, which take almost twice the logic of ripple-carry adders on devices with carry chains.
+    """
+    wide = [Cat(term, term[-1].replicate(bits - len(term))) for term in map(Value.cast, terms)]
+    while len(wide) > 2:
+        pairs = [(wide[index] + wide[index + 1])[:bits] for index in range(1, len(wide) - 1, 2)]
+        wide = [wide[0], *pairs, *wide[1 + 2 * len(pairs) :]]
+    return (wide[0] + wide[1])[:bits]

@@ -44,8 +44,9 @@ class Compute(wiring.Component):
         m = Module()
         m.submodules.matrix = matrix = Matrix(arch=self._arch, target=self._target)
         m.submodules.accumulator = accumulator = Accumulator(arch=self._arch)
-        wiring.connect(m, matrix.psums, accumulator.psums)
+        wiring.connect(m, matrix.tags, accumulator.tags)
         m.d.comb += [
+            accumulator.psums.eq(matrix.psums),
             matrix.windows.payload.eq(self.windows.payload),
             matrix.windows.valid.eq(self.windows.valid & ~self.windows.payload.vector),
             matrix.weights.payload.eq(self.weights.payload),
@@ -58,10 +59,15 @@ class Compute(wiring.Component):
         return m
 
     def _add_vector_unit(self, m: Module) -> None:
+        """Its results in the place of the accumulators' first columns."""
         m.submodules.vector = vector = VectorUnit(arch=self._arch)
+        result = self.sums.payload
         m.d.comb += [
             vector.windows.payload.eq(self.windows.payload),
             vector.windows.valid.eq(self.windows.valid & self.windows.payload.vector),
         ]
         with m.If(vector.sums.valid):
-            m.d.comb += [self.sums.valid.eq(1), self.sums.payload.eq(vector.sums.payload)]
+            m.d.comb += [self.sums.valid.eq(1), result.vector.eq(1), result.advance.eq(vector.sums.payload.advance)]
+            # the other columns carry whatever the accumulators hold, which costs nothing
+            for lane in range(self._arch.lanes):
+                m.d.comb += result.data[lane].eq(vector.sums.payload.data[lane])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The requantiser lanes: :mod:`systolith.spec.fixed` as a pipeline, one output element a cycle and lane.
 
-Each stage is at most one addition, one shift by up to seven places, or one multiplication. The names of the steps
-are those of the specification.
+A stage is at most one wide addition, three levels of a shifter with its saturation, one multiplication, or the
+rounding with its clamp. The names of the steps are those of the specification.
 """
 
 from __future__ import annotations
@@ -13,48 +13,60 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.multiplier import Multiplier
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import LaneConfig, LanePayload
 from systolith.hdl.skew import delayed
+from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 from systolith.spec.fixed import LaneWidths
 
 __all__ = ["Lane", "Lanes"]
 
-FINE_BITS = 3
-"""Bits of the shift that the second shifter stage handles."""
+
+def _shift_right(value: Value, amount: Value, unit: int, keep: int) -> tuple[Value, Value]:
+    """``value >> amount * unit`` in ``keep`` bits, and whether it does not fit them.
+
+    Bits that cannot reach the result are dropped on the way; the most significant bit always is the sign of ``value``.
+    """
+    lost: Value = Const(0, 1)
+    for bit in reversed(range(len(amount))):
+        places = unit << bit
+        value = Mux(amount[bit], value >> places, value)
+        needed = keep + places - unit
+        if len(value) > needed:
+            sign = value[-1]
+            lost = lost | (value[needed - 1 : -1] != sign.replicate(len(value) - needed))
+            value = Cat(value[: needed - 1], sign).as_signed()
+    return value, lost
 
 
-def _clamped(value: Value, low: Value, high: Value) -> Value:
-    return Mux(value < low, low, Mux(value > high, high, value))
+def _rounded(value: Value, shift: int, low: Value, high: Value, zero: Value) -> Value:
+    """``zero + clamp(round(value / 2**shift), low, high)``, nearest, ties to even; ``low <= high``.
 
-
-def _saturated(value: Value, bits: int) -> Value:
-    """``value`` limited to ``bits`` signed bits."""
-    sign = value[-1]
-    fits = value[bits - 1 :] == sign.replicate(len(value) - bits + 1)
-    limit = Cat((~sign).replicate(bits - 1), sign)
-    return Mux(fits, value[:bits], limit).as_signed()
-
-
-def _rounded(value: Value, shift: int) -> Value:
-    """``value / 2**shift`` to nearest, ties to even: one addition of the carry that the dropped bits decide."""
+    Whether the floor is below ``low``, or at ``high`` or above, decides the clamp as the rounded value would, and need
+    not wait for the rounding; the increment is the carry of the one addition.
+    """
     floor = (value >> shift).as_signed()
     half, rest = value[shift - 1], value[: shift - 1]
-    return floor + (half & (rest.any() | floor[0])).as_unsigned()
+    below, above = floor < low, floor >= high
+    up = half & (rest.any() | floor[0]) & ~below & ~above
+    limited = Mux(below, low, Mux(above, high, floor[: len(low)].as_signed()))
+    return limited + zero + up
 
 
 class Lane(wiring.Component):
     """One lane.
 
-    Members: ``config`` (In, :class:`~systolith.hdl.payload.LaneConfig`, stable while elements are in the lane),
-    ``input`` (In, :class:`~systolith.hdl.payload.LanePayload`), ``output`` (Out, signed ``act_bits``;
-    :func:`systolith.spec.timing.lane_latency` cycles later).
+    Members: ``config`` (In, :class:`~systolith.hdl.payload.LaneConfig`, stable while elements are in the lane; its bit
+    ``residual`` is taken as set), ``input`` (In, :class:`~systolith.hdl.payload.LanePayload`), ``output`` (Out, signed
+    ``act_bits``; :func:`systolith.spec.timing.lane_latency` cycles later).
     """
 
-    def __init__(self, *, arch: Arch) -> None:
+    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
         """Build for the widths of ``arch``."""
         self._arch = arch
+        self._target = target
         self._widths = LaneWidths(arch.act_bits, arch.acc_bits)
         super().__init__(
             {
@@ -67,14 +79,20 @@ class Lane(wiring.Component):
     @property
     def identity(self) -> tuple[object, ...]:
         """Equal for components that are the same hardware."""
-        return (Lane, self._arch)
+        return (Lane, self._arch, self._target)
 
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        own = self._requantise(m)
-        result = self._add_residual(m, own) if self._arch.residual else own
-        m.d.sync += self.output.eq(result + self.config.out_zero)
+        widths, config = self._widths, self.config
+        product = self._scale(m)
+        if self._arch.residual:
+            own = _rounded(product, widths.post, config.lo, config.hi, Const(0, 1))
+            total = self._add_residual(m, self._stage(m, "own", own, widths.delta))
+            element = _rounded(total, widths.add_post, config.lo_sum, config.hi_sum, config.out_zero)
+        else:
+            element = _rounded(product, widths.post, config.lo, config.hi, config.out_zero)
+        m.d.comb += self.output.eq(self._stage(m, "element", element, self._arch.act_bits))
         return m
 
     def _stage(self, m: Module, name: str, value: Value, bits: int) -> Signal:
@@ -83,50 +101,50 @@ class Lane(wiring.Component):
         m.d.sync += register.eq(value)
         return register
 
-    def _requantise(self, m: Module) -> Signal:
-        """Steps 1 to 5 of the specification; seven registers."""
+    def _multiply(self, m: Module, name: str, a: Value, b: Value) -> Value:
+        """A product, a cycle later."""
+        multiplier = Multiplier(a_bits=len(a), b_bits=len(b), target=self._target)
+        m.submodules[f"{name}_multiplier"] = multiplier
+        m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
+        return multiplier.product
+
+    def _scale(self, m: Module) -> Value:
+        """Steps 1 to 3 of the specification: bias, coarse shift, fine shift, product; a register each."""
         widths, lane = self._widths, self.input
-        wide = widths.headroom + self._arch.acc_bits
+        fine = (widths.shift + 1) // 2
         biased = self._stage(m, "biased", lane.acc + lane.bias, self._arch.acc_bits)
         shift = delayed(m, lane.shift, widths.shift, 1, "shift")
-        coarse = self._stage(
-            m, "coarse", (biased << widths.headroom) >> Cat(Const(0, FINE_BITS), shift[FINE_BITS:]), wide
-        )
-        fine_shift = delayed(m, shift[:FINE_BITS], FINE_BITS, 1, "fine_shift")
-        fine = self._stage(m, "fine", coarse >> fine_shift, wide)
-        operand = self._stage(m, "operand", _saturated(fine, widths.operand), widths.operand)
-        multiplier = delayed(m, lane.multiplier, widths.mult, 4, "multiplier")
-        product = self._stage(m, "product", operand * multiplier, widths.operand + widths.mult)
-        rounded = self._stage(
-            m, "rounded", _rounded(product, widths.post), widths.operand + widths.mult - widths.post + 1
-        )
-        return self._stage(m, "own", _clamped(rounded, self.config.lo, self.config.hi), widths.delta)
+        scaled = Cat(Const(0, widths.headroom), biased).as_signed()
+        coarse_bits = widths.operand + (1 << fine) - 1
+        coarse, lost = _shift_right(scaled, shift[fine:], 1 << fine, coarse_bits)
+        coarse = self._stage(m, "coarse", coarse, coarse_bits)
+        lost = delayed(m, lost, 1, 1, "lost")
+        shifted, lost_too = _shift_right(coarse, delayed(m, shift[:fine], fine, 1, "fine_shift"), 1, widths.operand)
+        sign = shifted[-1]
+        limit = Cat((~sign).replicate(widths.operand - 1), sign)
+        operand = self._stage(m, "operand", Mux(lost | lost_too, limit, shifted), widths.operand)
+        return self._multiply(m, "scale", operand, delayed(m, lane.multiplier, widths.mult, 3, "multiplier"))
 
     def _add_residual(self, m: Module, own: Signal) -> Signal:
-        """The fused add, or ``own`` delayed as long; four registers."""
+        """The sum of the scaled operands of the residual add: products and sum, a register each."""
         widths, config = self._widths, self.config
-        residual = delayed(m, self.input.residual, signed(self._arch.act_bits), 6, "residual")
+        residual = delayed(m, self.input.residual, signed(self._arch.act_bits), 4, "residual")
         other = self._stage(m, "other", residual - config.res_zero, widths.delta)
-        bits = widths.delta + widths.add_mult + 1
-        own_scaled = self._stage(m, "own_scaled", own * config.m_own, bits)
-        other_scaled = self._stage(m, "other_scaled", other * config.m_res, bits)
-        total = self._stage(m, "total", own_scaled + other_scaled, bits + 1)
-        rounded = self._stage(m, "total_rounded", _rounded(total, widths.add_post), bits + 2 - widths.add_post)
-        clamped = _clamped(rounded, config.lo_sum, config.hi_sum)
-        alone = delayed(m, own, signed(widths.delta), 3, "alone")
-        return self._stage(m, "sum", Mux(config.residual, clamped, alone), widths.delta)
+        scaled = self._multiply(m, "own", own, config.m_own), self._multiply(m, "other", other, config.m_res)
+        return self._stage(m, "total", scaled[0] + scaled[1], len(scaled[0]) + 1)
 
 
 class Lanes(wiring.Component):
     """All lanes of an engine side by side.
 
     Members: ``config`` (In), ``input`` (In, array of ``lanes``), ``output`` (Out, array of ``lanes``), as
-    :class:`Lane`.
+    :class:`Lane`, except that ``config.residual`` counts.
     """
 
-    def __init__(self, *, arch: Arch) -> None:
+    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
         """Build for the sizes of ``arch``."""
         self._arch = arch
+        self._target = target
         super().__init__(
             {
                 "config": In(LaneConfig(arch)),
@@ -138,11 +156,23 @@ class Lanes(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        config = self._configure(m)
         for index in range(self._arch.lanes):
-            m.submodules[f"lane{index}"] = lane = Lane(arch=self._arch)
+            m.submodules[f"lane{index}"] = lane = Lane(arch=self._arch, target=self._target)
             m.d.comb += [
-                lane.config.eq(self.config),
+                lane.config.eq(config),
                 lane.input.eq(self.input[index]),
                 self.output[index].eq(lane.output),
             ]
         return m
+
+    def _configure(self, m: Module) -> Any:
+        """Without a residual operand: one times the own result plus zero times whatever is there."""
+        config = Signal.like(self.config, name="lane_config")
+        m.d.comb += config.eq(self.config)
+        if self._arch.residual:
+            with m.If(~self.config.residual):
+                one = 1 << LaneWidths(self._arch.act_bits, self._arch.acc_bits).add_post
+                m.d.comb += [config.m_own.eq(one), config.m_res.eq(0)]
+                m.d.comb += [config.lo_sum.eq(config.lo), config.hi_sum.eq(config.hi)]
+        return config

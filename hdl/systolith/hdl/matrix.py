@@ -18,26 +18,23 @@ from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 from systolith.spec.timing import matrix_latency
 
-__all__ = ["Matrix", "PsumPayload"]
+__all__ = ["TAG_LEAD", "Matrix"]
 
 
-class PsumPayload(data.StructLayout):
-    """The products of one window with all columns, and the window's tag."""
-
-    def __init__(self, arch: Arch) -> None:
-        """Take the widths of ``arch``."""
-        super().__init__({"tag": Tag, "data": data.ArrayLayout(signed(arch.psum_bits), arch.cols)})
+TAG_LEAD = 2
+"""Cycles by which a window's tag leaves before its sums, for who has to read a memory first."""
 
 
 class Matrix(wiring.Component):
-    """``psums.data[c] = sum over r of windows.data[r] * weight[r][c]``, :func:`systolith.spec.timing.matrix_latency`
-    cycles after the window.
+    """``psums[c] = sum over r of windows.data[r] * weight[r][c]``, each window
+    :func:`~systolith.spec.timing.matrix_latency` cycles later.
 
     A window whose tag says ``start`` is the first to meet the weights loaded since the previous such window. Row
     group r of the next pass's weights may come from r cycles after a ``start`` window on, and must come before the
     next one.
 
-    Members: ``windows`` (In), ``weights`` (In), ``psums`` (Out), all valid-only streams.
+    Members: ``windows`` (In), ``weights`` (In), ``tags`` (Out, TAG_LEAD cycles before the sums), valid-only streams;
+    ``psums`` (Out, an array of ``cols``).
     """
 
     def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
@@ -49,7 +46,8 @@ class Matrix(wiring.Component):
             {
                 "windows": In(flow(WindowPayload(arch))),
                 "weights": In(flow(WeightPayload(arch))),
-                "psums": Out(flow(PsumPayload(arch))),
+                "tags": Out(flow(Tag)),
+                "psums": Out(data.ArrayLayout(signed(arch.psum_bits), arch.cols)),
             }
         )
 
@@ -75,10 +73,10 @@ class Matrix(wiring.Component):
                 self.weights.valid & (self.weights.payload.row == group * flags + flag) for flag in range(flags)
             ]
             m.d.comb += [
-                skew.input[group].acts.eq(Cat(window.data[row] for row in rows)),
-                skew.input[group].swap.eq(self.windows.valid & window.tag.start),
-                array.west[group].acts.eq(skew.output[group].acts),
-                array.west[group].swap.eq(skew.output[group].swap),
+                skew.items[group].acts.eq(Cat(window.data[row] for row in rows)),
+                skew.items[group].swap.eq(self.windows.valid & window.tag.start),
+                array.west[group].acts.eq(skew.skewed[group].acts),
+                array.west[group].swap.eq(skew.skewed[group].swap),
                 array.west[group].load.eq(Cat(selected)),
             ]
 
@@ -89,22 +87,23 @@ class Matrix(wiring.Component):
         m.submodules.weight_skew = skew = Skew(shape=column, delays=range(arch.cols))
         for index in range(arch.cols):
             rows = [self.weights.payload.data[row][index] for row in range(arch.weight_rows)]
-            m.d.comb += [skew.input[index].eq(Cat(rows)), array.weights[index].eq(skew.output[index])]
+            m.d.comb += [skew.items[index].eq(Cat(rows)), array.weights[index].eq(skew.skewed[index])]
 
     def _collect(self, m: Module, array: Array) -> None:
         """Sums, aligned with the last column's."""
         cols = self._arch.cols
         m.submodules.sum_skew = skew = Skew(shape=signed(self._arch.psum_bits), delays=range(cols - 1, -1, -1))
-        m.d.comb += [skew.input.eq(array.psums), self.psums.payload.data.eq(skew.output)]
+        m.d.comb += [skew.items.eq(array.psums), self.psums.eq(skew.skewed)]
 
     def _delay_tag(self, m: Module) -> None:
-        """The tag and its valid bit beside the data."""
+        """The tag and its valid bit, ahead of the data."""
+        cycles = matrix_latency(self._arch) - TAG_LEAD
         valid: Any = self.windows.valid
-        for step in range(1, matrix_latency(self._arch) + 1):
+        for step in range(1, cycles + 1):
             register = Signal(name=f"valid_{step}")
             m.d.sync += register.eq(valid)
             valid = register
         m.d.comb += [
-            self.psums.valid.eq(valid),
-            self.psums.payload.tag.eq(delayed(m, self.windows.payload.tag, Tag, matrix_latency(self._arch), "tag")),
+            self.tags.valid.eq(valid),
+            self.tags.payload.eq(delayed(m, self.windows.payload.tag, Tag, cycles, "tag")),
         ]

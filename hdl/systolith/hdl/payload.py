@@ -75,7 +75,7 @@ class WeightPayload(data.StructLayout):
 
 
 class SumPayload(data.StructLayout):
-    """A finished C-vector of accumulators; the vector unit fills the first ``lanes`` of it."""
+    """A finished C-vector of accumulators; of the vector unit's, only the first ``lanes`` count."""
 
     def __init__(self, arch: Arch) -> None:
         """Take the widths of ``arch``."""

@@ -2,8 +2,8 @@
 """Registered signed multipliers side by side: the one place where the array's multiplications are made.
 
 The behavioural form leaves the choice to the synthesis tool, which finds the multiplier blocks of an ECP5. On an iCE40
-UltraPlus no tool puts two 8 x 8 products into one SB_MAC16, so that primitive is instantiated, with its output register
-as the product register.
+UltraPlus no tool puts two 8 x 8 products into one SB_MAC16, so that primitive is instantiated, with its own registers
+for the held operand and the product.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.outline import outlined
 from systolith.hdl.target import Target
 
-__all__ = ["PRODUCT_LATENCY", "Products"]
-
-PRODUCT_LATENCY = 1
-"""Cycles from operands to products."""
+__all__ = ["Products"]
 
 MAC16_BITS = 8
 """Operand bits of SB_MAC16 in its dual multiplier mode."""
@@ -28,6 +25,7 @@ MAC16_BITS = 8
 _MAC16_MODE = {
     "p_A_SIGNED": Const(1, 1),
     "p_B_SIGNED": Const(1, 1),
+    "p_B_REG": Const(1, 1),
     "p_MODE_8x8": Const(1, 1),
     "p_TOPOUTPUT_SELECT": Const(2, 2),  # the registered 8 x 8 product
     "p_BOTOUTPUT_SELECT": Const(2, 2),
@@ -36,17 +34,22 @@ _MAC16_MODE = {
 }
 
 _MAC16_IDLE = (
-    *("IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "AHOLD", "BHOLD", "CHOLD", "DHOLD", "OHOLDTOP", "OHOLDBOT"),
+    *("IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "AHOLD", "CHOLD", "DHOLD", "OHOLDTOP", "OHOLDBOT"),
     *("OLOADTOP", "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "CI", "ACCUMCI", "SIGNEXTIN"),
 )
 """Inputs of the primitive that stay low."""
 
 
 class Products(wiring.Component):
-    """``count`` products ``a[i] * b[i]``, :data:`PRODUCT_LATENCY` cycles after the operands.
+    """``count`` products of a flowing operand ``a`` and a held operand ``b``.
 
-    Members: ``a`` (In, signed ``a_bits``), ``b`` (In, signed ``b_bits``), ``products`` (Out, signed ``a_bits +
-    b_bits``), arrays of ``count``.
+    Members:
+        take: In; hold the present ``b`` from the next cycle on.
+        a: In, signed ``a_bits``; meets the operand held.
+        b: In, signed ``b_bits``.
+        products: Out, signed ``a_bits + b_bits``, :attr:`latency` cycles after ``a``.
+
+    All but ``take`` are arrays of ``count``.
     """
 
     def __init__(self, *, count: int, a_bits: int, b_bits: int, target: Target = Target.GENERIC) -> None:
@@ -55,6 +58,7 @@ class Products(wiring.Component):
             raise ValueError(f"on iCE40 operands must be at most {MAC16_BITS} bits, got {a_bits} x {b_bits}")
         super().__init__(
             {
+                "take": In(1),
                 "a": In(data.ArrayLayout(signed(a_bits), count)),
                 "b": In(data.ArrayLayout(signed(b_bits), count)),
                 "products": Out(data.ArrayLayout(signed(a_bits + b_bits), count)),
@@ -62,6 +66,11 @@ class Products(wiring.Component):
         )
         self._count = count
         self._target = target
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``a`` to the products, on every target."""
+        return 1
 
     @outlined
     def elaborate(self, platform: Any) -> Module:
@@ -71,10 +80,16 @@ class Products(wiring.Component):
                 self._make_mac16(m, first)
         else:
             for index in range(self._count):
-                product = Signal(self.products[index].shape(), name=f"product{index}", reset_less=True)
-                m.d.sync += product.eq(self.a[index] * self.b[index])
-                m.d.comb += self.products[index].eq(product)
+                self._make_behavioural(m, index)
         return m
+
+    def _make_behavioural(self, m: Module, index: int) -> None:
+        held = Signal.like(self.b[index], name=f"held{index}", reset_less=True)
+        product = Signal.like(self.products[index], name=f"product{index}", reset_less=True)
+        with m.If(self.take):
+            m.d.sync += held.eq(self.b[index])
+        m.d.sync += product.eq(self.a[index] * held)
+        m.d.comb += self.products[index].eq(product)
 
     def _make_mac16(self, m: Module, first: int) -> None:
         """Products ``first`` and, if there is one, ``first + 1`` in one primitive."""
@@ -87,6 +102,7 @@ class Products(wiring.Component):
             i_CE=Const(1),
             i_A=_operands(self.a, pair),
             i_B=_operands(self.b, pair),
+            i_BHOLD=~self.take,
             i_C=Const(0, 16),
             i_D=Const(0, 16),
             **{f"i_{name}": Const(0) for name in _MAC16_IDLE},

@@ -19,6 +19,7 @@ from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Advance, SumPayload, flow
 from systolith.hdl.skew import delayed
+from systolith.hdl.target import Target
 from systolith.hdl.walker import Walker
 from systolith.spec import link
 from systolith.spec.arch import Arch, clog2
@@ -55,9 +56,10 @@ class Retire(wiring.Component):
         host_write, host_line, host_data: In; write a parameter line. Only when no run is active.
     """
 
-    def __init__(self, *, arch: Arch) -> None:
+    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
         """Build for the sizes of ``arch``."""
         self._arch = arch
+        self._target = target
         self._line_bits = link.line_bits(link.Space.PARAMS, arch)
         elements = data.ArrayLayout(signed(arch.act_bits), arch.lanes)
         super().__init__(
@@ -160,7 +162,7 @@ class Retire(wiring.Component):
     def _run_lanes(self, m: Module, acc: Value, params: Value) -> None:
         """Two cycles after the sum: accumulators, parameters and operands together."""
         arch = self._arch
-        m.submodules.lanes = lanes = Lanes(arch=arch)
+        m.submodules.lanes = lanes = Lanes(arch=arch, target=self._target)
         for name in lanes.config.shape().members:
             m.d.comb += lanes.config[name].eq(self.fields[name])
         waiting = delayed(m, acc, unsigned(len(acc)), 1, "acc")

@@ -25,17 +25,17 @@ def delayed(m: Module, value: Any, shape: ShapeLike, cycles: int, name: str) -> 
 
 
 class Skew(wiring.Component):
-    """Item ``i`` of ``output`` is item ``i`` of ``input``, ``delays[i]`` cycles later.
+    """Item ``i`` of ``skewed`` is item ``i`` of ``items``, ``delays[i]`` cycles later.
 
-    Members: ``input`` (In) and ``output`` (Out), arrays of ``len(delays)`` items of ``shape``.
+    Members: ``items`` (In) and ``skewed`` (Out), arrays of ``len(delays)`` of ``shape``.
     """
 
     def __init__(self, *, shape: ShapeLike, delays: Sequence[int]) -> None:
         """Build; raises ValueError for a negative delay."""
         if any(delay < 0 for delay in delays):
             raise ValueError(f"delays must not be negative, got {list(delays)}")
-        items = data.ArrayLayout(shape, len(delays))
-        super().__init__({"input": In(items), "output": Out(items)})
+        array = data.ArrayLayout(shape, len(delays))
+        super().__init__({"items": In(array), "skewed": Out(array)})
         self._shape = shape
         self._delays = tuple(delays)
 
@@ -48,5 +48,5 @@ class Skew(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         for index, delay in enumerate(self._delays):
-            m.d.comb += self.output[index].eq(delayed(m, self.input[index], self._shape, delay, f"item{index}"))
+            m.d.comb += self.skewed[index].eq(delayed(m, self.items[index], self._shape, delay, f"item{index}"))
         return m

@@ -39,9 +39,9 @@ class VectorUnit(wiring.Component):
         for lane in range(self._arch.lanes):
             running = Signal(signed(self._arch.acc_bits), name=f"running{lane}", reset_less=True)
             element = window.data[lane]
-            keep = window.maximum & (running > element)
-            reduced = Mux(window.maximum, Mux(keep, running, element), running + element)
-            with m.If(self.windows.valid):
-                m.d.sync += running.eq(Mux(window.tag.first, element, reduced))
+            # a running maximum is an element: the bits above repeat its sign
+            larger = element > running[: self._arch.act_bits].as_signed()
+            with m.If(self.windows.valid & (window.tag.first | ~window.maximum | larger)):
+                m.d.sync += running.eq(Mux(window.tag.first | window.maximum, element, running + element))
             m.d.comb += result.data[lane].eq(running)
         return m

@@ -32,11 +32,11 @@ FETCH_LATENCY = 4
 CELL_LATENCY = 3
 """Through a cell of the array: activation register, product, sum."""
 
-ACCUMULATOR_LATENCY = 2
-"""From the last vector of a pixel to its sum: read, add."""
+ACCUMULATOR_LATENCY = 1
+"""From the last vector of a pixel to its sum; the sum so far is read ahead of the vector."""
 
-MIN_PASS = 3
-"""From a pixel's vector in one pass to the next: read, add, write."""
+MIN_PASS = 4
+"""From a pixel's vector in one pass to the next: read, register, add, write."""
 
 VECTOR_LATENCY = 1
 """From a pixel's last window to its result in the vector unit."""
@@ -44,8 +44,8 @@ VECTOR_LATENCY = 1
 LANES_AFTER_SUM = 2
 """From a sum to the lanes' input: split into steps, meet the parameters and the residual operand."""
 
-_REQUANTISE, _ADD, _OUTPUT = 7, 4, 1
-"""Registers of a lane: requantisation, residual add, zero point."""
+_REQUANTISE, _ADD = 5, 3
+"""Registers of a lane: bias, coarse shift, fine shift, product, rounding; residual add: products, sum, rounding."""
 
 
 def matrix_latency(arch: Arch) -> int:
@@ -55,7 +55,7 @@ def matrix_latency(arch: Arch) -> int:
 
 def lane_latency(arch: Arch) -> int:
     """From a lane's input to its output."""
-    return _REQUANTISE + (_ADD if arch.residual else 0) + _OUTPUT
+    return _REQUANTISE + (_ADD if arch.residual else 0)
 
 
 def pass_cycles(arch: Arch, pixels: int) -> int:
