@@ -125,8 +125,8 @@ def _histograms(graph: Graph, data: Mapping[str, NDArray[Any]], extremes: Ranges
 
 
 def _bin_range(low: float, high: float) -> tuple[float, float]:
-    """A range numpy can cut into bins, for constant tensors too."""
-    width = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-30)
+    """A range that numpy can cut into bins in float32, for nearly constant tensors too."""
+    width = max(high - low, 1e-3 * max(abs(low), abs(high)), 1e-30)
     return low, low + width
 
 

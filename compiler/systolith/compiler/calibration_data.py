@@ -46,10 +46,11 @@ def _read(path: Path) -> Mapping[str, NDArray[Any]]:
     if not path.is_file():
         raise CalibrationError(f"{path}: no such file; {expected}")
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return {"": content}
-        with content:
+        # A file opened here is also closed where numpy gives up on it.
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return {"": content}
             return {name: content[name] for name in content.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         raise CalibrationError(f"{path}: cannot be read ({error}); {expected}") from error

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from systolith.compiler.errors import VerifyError
+from systolith.compiler.ir import AddAttributes, Graph, Node, QParams, Tensor
+from systolith.compiler.verify import verify
+from systolith.compiler.verify_integer import ADD_LIMIT, FACTOR_LIMIT, image_shape
+from systolith.spec.fixed import LaneWidths, UnrepresentableScale, make_add_multiplier, make_scaler
+
+Q = QParams(0.5, 10)
+LO, HI = Q.low - Q.zero_point, Q.high - Q.zero_point
+
+
+def graph(node: Node, *shapes: tuple[int, ...]) -> Graph:
+    """A node whose inputs and output have the given shapes."""
+    names = (*dict.fromkeys(node.inputs), *node.outputs)
+    constants = {"w": np.ones((4, 3, 3, 3), np.int64), "b": np.ones(4, np.int64), "f": np.full(4, 0.5)}
+    tensors = {name: Tensor(name, shape, Q) for name, shape in zip(names, shapes, strict=True)}
+    return Graph("g", node.inputs, node.outputs, (node,), tensors, constants)
+
+
+def conv(**changes: Any) -> Graph:
+    attributes: dict[str, Any] = {
+        "weight": "w",
+        "bias": "b",
+        "factor": "f",
+        "kernel": (3, 3),
+        "strides": (2, 1),
+        "pads": (0, 1, 1, 0),
+        "dilations": (1, 1),
+        "group": 1,
+        "lo": LO,
+        "hi": HI,
+        **changes,
+    }
+    return graph(Node("QConv", "n", ("x",), ("y",), attributes), (1, 3, 6, 6), (1, 4, 3, 5))
+
+
+def pool(**changes: Any) -> Graph:
+    attributes: dict[str, Any] = {
+        "mode": "max",
+        "kernel": (2, 2),
+        "strides": (2, 2),
+        "pads": (0, 0, 0, 0),
+        "count_include_pad": False,
+        "factor": 1.0,
+        "lo": LO,
+        "hi": HI,
+        **changes,
+    }
+    return graph(Node("QPool", "n", ("x",), ("y",), attributes), (1, 3, 6, 6), (1, 3, 3, 3))
+
+
+GOOD_ADD = AddAttributes(1.0, 2.0, LO, HI)
+
+
+def add(attributes: AddAttributes = GOOD_ADD, other: tuple[int, ...] = (1, 3, 2, 2)) -> Graph:
+    return graph(Node("QAdd", "n", ("a", "b2"), ("y",), {"add": attributes}), (1, 3, 2, 2), other, (1, 3, 2, 2))
+
+
+def requant(factor: float = 1.0, shape: tuple[int, ...] = (1, 3)) -> Graph:
+    return graph(Node("QRequant", "n", ("x",), ("y",), {"factor": factor, "lo": LO, "hi": HI}), (1, 3, 1, 1), shape)
+
+
+def view(*shapes: tuple[int, ...]) -> Graph:
+    return graph(Node("View", "n", ("x",), ("y",)), *shapes)
+
+
+def test_limits_are_those_of_the_lanes() -> None:
+    for bits in (4, 8, 16):
+        widths = LaneWidths(bits, 32)
+        with pytest.raises(UnrepresentableScale):
+            make_scaler(FACTOR_LIMIT, widths)
+        with pytest.raises(UnrepresentableScale):
+            make_add_multiplier(ADD_LIMIT, widths)
+        make_scaler(FACTOR_LIMIT * 0.99, widths)
+        make_add_multiplier(ADD_LIMIT * 0.99, widths)
+
+
+def test_image_shape() -> None:
+    assert image_shape((1, 3, 4, 5)) == (3, 4, 5)
+    assert image_shape((1, 3)) == (3, 1, 1)
+
+
+def test_accepts_good_nodes() -> None:
+    views = [view((1, 3), (1, 3, 1, 1)), view((1, 1, 4, 4), (1, 16)), view((1, 3, 2, 6), (1, 3, 3, 4))]
+    for good in (conv(), pool(), add(), requant(), *views):
+        verify(good)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (conv(kernel=(3, 2)), r"weight has shape \(4, 3, 3, 3\), expected \(4, 3, 3, 2\)"),
+        (conv(group=2), "group 2 does not divide 3 and 4"),
+        (conv(strides=(1, 1)), r"output has \(C, H, W\) \(4, 3, 5\), its operands make \(4, 5, 5\)"),
+        (conv(bias="f"), "weight and bias must be int64"),
+        (conv(lo=LO - 1), f"bounds {LO - 1}..{HI} are not inside {LO}..{HI}"),
+        (conv(hi=LO - 1, lo=LO), "are not inside"),
+        (conv(add=AddAttributes(1.0, 1.0, LO, HI)), "it has an add but no second operand"),
+        (pool(mode="median"), "mode 'median' is neither max nor average"),
+        (pool(factor=4.0), r"factor 4.0 is not in \(0, 4\)"),
+        (pool(factor=0.0), "factor 0.0 is not in"),
+        (pool(kernel=(3, 3)), r"output has \(C, H, W\) \(3, 3, 3\), its operands make \(3, 2, 2\)"),
+        (add(AddAttributes(1.0, 8.0, LO, HI)), r"factor 8.0 is not in \(0, 8\)"),
+        (add(AddAttributes(1.0, 1.0, LO, HI + 1)), "are not inside"),
+        (add(other=(1, 3, 1, 1)), r"operand 'b2' has \(C, H, W\) \(3, 1, 1\), the sum \(3, 2, 2\)"),
+        (requant(float("nan")), "factor nan is not in"),
+        (requant(shape=(1, 4)), "its operands make"),
+        (view((1, 3), (1, 4)), r"it turns \(1, 3\) into \(1, 4\)"),
+        (view((1, 2, 2, 2), (1, 8)), "it changes the NHWC order"),
+        (view((1, 2, 3, 1), (1, 3, 2, 1)), "it changes the NHWC order"),
+        (view((1, 2, 3), (1, 6)), r"shape \(1, 2, 3\) is of rank 3"),
+    ],
+)
+def test_refusals(broken: Graph, message: str) -> None:
+    with pytest.raises(VerifyError, match=message):
+        verify(broken)
+
+
+def test_residual_bounds_are_the_own_scales() -> None:
+    plain = conv()
+    node = plain.nodes[0]
+    tensors = {**plain.tensors, "r": Tensor("r", (1, 4, 3, 5), Q)}
+    attributes = {**node.attributes, "lo": -255, "hi": 0, "add": AddAttributes(1.0, 1.0, LO, HI)}
+    fused = replace(node, inputs=("x", "r"), attributes=attributes)
+    verify(plain.with_(nodes=(fused,), tensors=tensors, inputs=("x", "r")))
+    wide = replace(fused, attributes={**attributes, "hi": 255})
+    with pytest.raises(VerifyError, match="bounds -255..255 are wider than 8 bits"):
+        verify(plain.with_(nodes=(wide,), tensors=tensors, inputs=("x", "r")))
+
+
+@pytest.mark.parametrize(
+    ("qparams", "message"),
+    [
+        (QParams(0.0), "expected a positive finite scale"),
+        (QParams(float("inf")), "expected a positive finite scale"),
+        (QParams(1.0, 128), "zero point 128 is not of 8 bits"),
+        (None, "expected a positive finite scale, got None"),
+    ],
+)
+def test_refuses_unusable_quantisation(qparams: QParams | None, message: str) -> None:
+    good = pool()
+    tensors = {**good.tensors, "y": Tensor("y", (1, 3, 3, 3), qparams)}
+    with pytest.raises(VerifyError, match=message):
+        verify(good.with_(tensors=tensors))
