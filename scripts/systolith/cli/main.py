@@ -7,6 +7,7 @@ Results go to stdout, progress and errors to stderr, so that output can be piped
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module, metadata
 
@@ -68,6 +69,8 @@ def systolith() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: run a command and exit with its code."""
+    # The matrix products here are small: numpy's threads would wait for each other three times as long as they compute.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         systolith.main(args=arguments, standalone_mode=False)
     except click.exceptions.Exit as error:
