@@ -7,6 +7,7 @@ import pytest
 from systolith.compiler.calibrate import BINS, CHUNK, calibrate
 from systolith.compiler.errors import CalibrationError
 from systolith.compiler.float_ops import conv
+from systolith.compiler.interp import run_float
 from systolith.compiler.ir import Graph
 from systolith.compiler.passes.prepare import prepare_float
 from systolith.compiler.quantise_config import Method, QuantiseConfig
@@ -81,7 +82,9 @@ def test_mean_inputs_predict_the_mean_output() -> None:
     expected = conv(feeds["input"].astype(np.float64), weight, None, **given).mean(axis=(0, 2, 3))
     by_output = np.repeat(means[layer.name].reshape(2, 2, 3, 3), 3, axis=0)
     np.testing.assert_allclose((by_output * weight).sum(axis=(1, 2, 3)), expected, rtol=1e-5, atol=1e-7)
-    assert means[graph.nodes[-1].name].shape == (6, 1, 1)
+    gemm = graph.nodes[-1]
+    operand = run_float(graph, feeds, [gemm.inputs[0]], np.float64)[gemm.inputs[0]]
+    np.testing.assert_allclose(means[gemm.name], operand.mean(axis=0).reshape(6, 1, 1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("data", [{}, {"input": np.zeros((0, 1000))}])

@@ -2,8 +2,11 @@
 import numpy as np
 import pytest
 
+from systolith.compiler.borders import dequantise, engine_inputs
 from systolith.compiler.calibrate import calibrate
 from systolith.compiler.errors import UnsupportedModel
+from systolith.compiler.interp import run_float
+from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph
 from systolith.compiler.passes.prepare import prepare_float
 from systolith.compiler.quantise import quantise
@@ -41,6 +44,23 @@ def test_factor_is_the_ratio_of_the_scales() -> None:
     factor = graph.constant(graph.nodes[0].attributes["factor"])
     steps = graph.constant(graph.nodes[0].attributes["weight"])[:, 0, 0, 0]
     np.testing.assert_allclose(factor * result.scale / source.scale, [1.0, 0.25] / steps, rtol=1e-9)
+
+
+def test_bias_correction_knows_the_groups() -> None:
+    """With coarse weights and inputs far from zero, the mean of each output stays where it was."""
+    builder = ModelBuilder((1, 4, 6, 6))
+    out = builder.conv("input", 8, 1, 3, 3, group=4)
+    graph = prepare_float(read(builder, out))
+    offsets = np.array([-8.0, -1.0, 2.0, 9.0]).reshape(1, 4, 1, 1)
+    feeds = {"input": (random_feeds(graph, 16)["input"] + offsets).astype(np.float32)}
+    config = QuantiseConfig(weight_bits=4)
+    integer = quantise(graph, calibrate(graph, feeds, config), config)
+    result = integer.tensors[out].qparams
+    assert result is not None
+    codes = run_integer(integer, engine_inputs(integer, feeds), keep=[out])[out]
+    got = dequantise(codes, result).mean(axis=(0, 2, 3))
+    expected = run_float(graph, feeds)[out].mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(got, expected, atol=0.5 * result.scale)
 
 
 def test_gemm_is_a_conv_of_one_pixel() -> None:

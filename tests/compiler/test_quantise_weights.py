@@ -123,3 +123,9 @@ def test_refuses_sums_that_can_overflow() -> None:
     expected = r"node 'n': sums of output channel 1 \(4608 products of 8-bit .* need 28 accumulator bits; accepted: 24"
     with pytest.raises(QuantisationError, match=expected):
         quantised(weight, np.zeros(2), QuantiseConfig(acc_bits=24))
+
+
+def test_refuses_sums_that_only_underflow() -> None:
+    source = QParams(0.02, -128)
+    with pytest.raises(QuantisationError, match="need 26 accumulator bits; accepted: 24"):
+        quantised(-np.ones((1, 1000, 1, 1)), np.zeros(1), QuantiseConfig(acc_bits=24), source=source)

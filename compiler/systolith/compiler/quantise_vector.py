@@ -43,8 +43,8 @@ def _check_sum(builder: Builder, node: Node, source: QParams) -> None:
     needed = (kh * kw * (source.high - source.low)).bit_length() + 1
     if needed > builder.config.acc_bits:
         raise QuantisationError(
-            f"node {node.name!r} ({node.origin[0]}): sums of {kh} x {kw} elements need {needed} accumulator bits; accepted: "
-            f"{builder.config.acc_bits}; use an arch with a wider acc_bits or two smaller pools"
+            f"node {node.name!r} ({node.origin[0]}): sums of {kh} x {kw} elements need {needed} accumulator bits; "
+            f"accepted: {builder.config.acc_bits}; use an arch with a wider acc_bits or two smaller pools"
         )
 
 
