@@ -94,7 +94,9 @@ FLOWS: dict[Target, Flow] = {
             Step(title="bitstream", tool="icepack", arguments=lambda _: [f"{NAME}.asc", f"{NAME}.bin"]),
         ),
         bitstream=f"{NAME}.bin",
-        synth_opts="-dsp -abc9 -device u",
+        # Never -dsp: its pass takes the SB_MAC16 that the engine instantiates for its own and clears their clock and
+        # registers without a word (Yosys 0.70). The engine brings its multipliers.
+        synth_opts="-device u",
         cells={"lut": "ICESTORM_LC", "dsp": "ICESTORM_DSP", "bram": "ICESTORM_RAM", "spram": "ICESTORM_SPRAM"},
     ),
 }
