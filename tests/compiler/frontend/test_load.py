@@ -54,6 +54,27 @@ def test_refusals_are_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_end_in_a_refusal_or_a_graph(tmp_path: Path, seed: int) -> None:
+    """Random bytes change; whatever becomes of the model, no other exception than a refusal comes out."""
+    builder = ModelBuilder((1, 2, 5, 5))
+    norm = [builder.constant(np.ones(3)) for _ in range(4)]
+    x = builder.add("BatchNormalization", builder.conv("input", 3, 2, 2, 2), *norm)
+    out = builder.add("MatMul", builder.add("Flatten", builder.add("Relu", x)), builder.weights(48, 2))
+    path = builder.save(tmp_path / "net.onnx", out)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(seed), 0
+    for _ in range(100):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(0, len(damaged), 2)] = rng.integers(0, 256, 2)
+        path.write_bytes(damaged.tobytes())
+        try:
+            load_model(path)
+        except CompileError:
+            refused += 1
+    assert 10 < refused < 100
+
+
 @pytest.mark.zoo
 @pytest.mark.skipif(not ZOO, reason="SYSTOLITH_ZOO is not set")
 @pytest.mark.parametrize("name", FLOATS)

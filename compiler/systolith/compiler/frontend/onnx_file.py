@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from ..errors import ModelFileError, ShapeError
 from .operators import check_operators
@@ -52,12 +53,17 @@ def _complaint(path: Path) -> str:
         if any(mark in str(error) for mark in _UNREADABLE):
             raise ModelFileError(f"{path}: not an ONNX model, or cut short; {_EXPECTED}") from error
         return str(error)
+    except UnicodeDecodeError:
+        # The checker chokes on its own complaint when a name in the file is no text.
+        return "a name in it is not UTF-8"
     return ""
 
 
 def _load(path: Path) -> onnx.ModelProto:
     try:
         return onnx.load_model(str(path), format="protobuf")
+    except DecodeError as error:
+        raise ModelFileError(f"{path}: not an ONNX model, or damaged; {_EXPECTED}") from error
     except (OSError, onnx.checker.ValidationError, ValueError) as error:
         raise ModelFileError(f"{path}: the weights stored beside the model cannot be read ({error})") from error
 
@@ -114,5 +120,5 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Static shapes for every tensor ONNX can infer; raises ShapeError with the node ONNX stumbles over."""
     try:
         return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise ShapeError(f"graph {model.graph.name!r}: shapes or types do not fit: {error}") from error
