@@ -64,7 +64,7 @@ def test_layers_and_notes_are_reported() -> None:
     memory = json.loads(json.dumps(program.notes))["memory"]
     assert memory["weights"] == {"lines": 64, "of": ARCH.weight_lines}
     assert memory["activations"]["lower_bound"] <= memory["activations"]["elements"]
-    assert (memory["params"]["lines"], memory["program"]["lines"]) == (6, 3 * 22 + 1)
+    assert (memory["params"]["lines"], memory["program"]["lines"]) == (6, 3 * 28 + 1)
 
 
 def test_tensor_maps_carry_shape_and_quantisation() -> None:
@@ -82,7 +82,7 @@ def test_tensor_maps_carry_shape_and_quantisation() -> None:
     [
         ({"weight_lines": 4096}, "weights memory: 4880 lines are needed, .*8x8' has 4096, 784 too many; .*'conv8'"),
         ({"param_lines": 32}, "params memory: 52 lines are needed, .* 20 too many; .*param_lines=52"),
-        ({"program_words": 128}, "program memory: 309 lines are needed.*'conv0'.*acc_depth"),
+        ({"program_words": 128}, "program memory: 393 lines are needed.*'conv0'.*acc_depth"),
         ({"acc_depth": 8, "dim_bits": 4}, "program memory: .*'conv0'"),
     ],
 )

@@ -63,7 +63,7 @@ class _Clock:
         sum_after = timing.FETCH_LATENCY + (
             timing.VECTOR_LATENCY if vector else timing.matrix_latency(arch) + timing.ACCUMULATOR_LATENCY
         )
-        store_after = sum_after + timing.LANES_AFTER_SUM + timing.lane_latency(arch) - 1
+        store_after = sum_after + timing.lanes_after_sum(arch) + timing.lane_latency(arch) - 1
         meet = not descriptor.apart
         busy: set[int] = set()
         lanes, started, since = 0, -1, 0
@@ -81,8 +81,9 @@ class _Clock:
             if starts:
                 self.weights = self.cycle + max(arch.pass_lines, timing.MIN_PASS)
                 started = self.cycle
-            elif since == 2 and _pixels(descriptor) == 2 and not vector:
-                self.weights = max(self.weights, self.cycle + 2)
+            elif not vector:
+                # this pixel, the pass's number since - 1, comes again that many cycles after the next pass's first
+                self.weights = max(self.weights, self.cycle + timing.MIN_PASS - (since - 1))
             if last:
                 lanes = self.cycle + arch.lane_cycles
                 for step in range(steps):

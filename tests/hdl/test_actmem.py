@@ -129,15 +129,3 @@ def test_attributes() -> None:
     Fragment.get(dut, None)
     assert len(dut.window_data.as_value()) == arch.act_line_bits
     assert len(dut.operand_data.as_value()) == arch.lanes * arch.act_bits
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"act_lines": 12, "act_segments": 2}, "act_lines must be a power of two for 2 segments, got 12"),
-        ({"act_single_port": True}, "residual operands need an activation memory with two ports"),
-    ],
-)
-def test_refusals(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ActivationMemory(arch=make_arch(**changes))

@@ -7,7 +7,7 @@ import pytest
 from amaranth.hdl import Fragment, ResetInserter, Signal
 
 from systolith.hdl.nest import Nest, NestConfig
-from systolith.spec.arch import PRESETS
+from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.isa import LOOPS, Loop
 from tests.support.simulate import simulate
 
@@ -35,8 +35,6 @@ def walk(loops: list[Loop], row: int, col: int) -> Iterator[Step]:
 def config_of(loops: list[Loop], row: int, col: int) -> dict[str, object]:
     return {
         "counts": [loop.count - 1 for loop in loops],
-        "row_steps": [loop.row_step for loop in loops],
-        "col_steps": [loop.col_step for loop in loops],
         "row_start": row,
         "col_start": col,
     }
@@ -54,15 +52,30 @@ def test_attributes() -> None:
     assert NestConfig(ARCH)["counts"].shape.length == LOOPS
 
 
+def test_coordinates_wider_than_a_word_are_refused() -> None:
+    with pytest.raises(ValueError, match="coordinates must have at most 32 bits, got 33"):
+        Nest(arch=Arch(name="huge", rows=256, cols=2, act_lines=1 << 24))
+
+
 def wrapped(value: int) -> int:
     """A coordinate as the hardware holds it."""
     half = 1 << (ARCH.coord_bits - 1)
     return (value + half) % (2 * half) - half
 
 
+async def set_steps(ctx: Any, dut: Nest, loops: list[Loop]) -> None:
+    ctx.set(dut.step_write, 1)
+    for number, step in enumerate(step for loop in loops for step in (loop.row_step, loop.col_step)):
+        ctx.set(dut.step_number, number)
+        ctx.set(dut.step_data, step % (1 << 32))
+        await ctx.tick()
+    ctx.set(dut.step_write, 0)
+
+
 async def check_walk(ctx: Any, dut: Nest, rng: random.Random, stall: float) -> None:
     """Start a random walk and compare every iteration, taking each after random waits."""
     loops, row, col = random_loops(rng), rng.randint(-100, 100), rng.randint(-100, 100)
+    await set_steps(ctx, dut, loops)
     ctx.set(dut.config, config_of(loops, row, col))
     ctx.set(dut.start, 1)
     await ctx.tick()

@@ -119,9 +119,8 @@ def _walk_pass(issue: _Issue, *, last: bool) -> None:
         issue.window(starts=left == windows, last=last)
         left -= 1
     issue._until(issue.now + left, Counter.ACTIVE)
-    if windows == 2:
-        # the first pixel comes again no sooner than a pass's minimum after the second
-        issue.weights = max(issue.weights, issue.now + 1)
+    # the last pixel comes again no sooner than a pass's minimum after now
+    issue.weights = max(issue.weights, issue.now + timing.MIN_PASS - windows)
 
 
 def _walk_last_pass(issue: _Issue) -> None:
@@ -136,8 +135,7 @@ def _walk_last_pass(issue: _Issue) -> None:
     issue.counts[Counter.ACTIVE] += more
     issue.now += more * (gap + 1)
     issue.lanes = issue.now + gap
-    if shape.windows == 2:
-        issue.weights = max(issue.weights, issue.now + 1)
+    issue.weights = max(issue.weights, issue.now + timing.MIN_PASS - shape.windows)
 
 
 def _walk_block(issue: _Issue) -> None:
@@ -205,7 +203,7 @@ def _taken(descriptor: Descriptor, arch: Arch, steps: int) -> tuple[int, ...]:
     """When a result keeps the memory from the fetch: its operand reads, and in a single-port memory its stores."""
     vector = descriptor.op == Op.VECTOR
     stored = timing.drain_cycles(arch, vector=vector) - (steps - 1)
-    read = stored - timing.LANES_AFTER_SUM - timing.lane_latency(arch)
+    read = stored - timing.lanes_after_sum(arch) - timing.lane_latency(arch)
     meet = descriptor.residual and not descriptor.apart
     cycles = {read + later for later in range(steps)} if meet else set()
     if arch.act_single_port:

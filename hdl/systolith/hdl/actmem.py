@@ -39,16 +39,7 @@ class ActivationMemory(wiring.Component):
     """
 
     def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
-        """Build for the sizes of ``arch``.
-
-        Raises:
-            ValueError: ``arch`` wants segments of unequal address ranges, or residual operands from single-port memory,
-                where a store and an operand could need the port in the same cycle and neither can wait.
-        """
-        if arch.act_segments > 1 and arch.act_lines != 1 << clog2(arch.act_lines):
-            raise ValueError(f"act_lines must be a power of two for {arch.act_segments} segments, got {arch.act_lines}")
-        if arch.residual and arch.act_single_port:
-            raise ValueError("residual operands need an activation memory with two ports, got act_single_port=True")
+        """Build for the sizes of ``arch``."""
         self._arch = arch
         self._target = target
         address, line = arch.act_addr_bits, data.ArrayLayout(signed(arch.act_bits), arch.line)

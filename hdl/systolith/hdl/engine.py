@@ -67,7 +67,7 @@ class Engine(wiring.Component):
         m.submodules.fetch = fetch = Fetch(arch=arch)
         m.submodules.loader = loader = WeightLoader(arch=arch, target=target)
         m.submodules.compute = compute = Compute(arch=arch, target=target)
-        m.submodules.retire = retire = Retire(arch=arch)
+        m.submodules.retire = retire = Retire(arch=arch, target=target)
         m.submodules.memory = memory = ActivationMemory(arch=arch, target=target)
         m.submodules.counters = counters = Counters(arch=arch)
 
@@ -104,6 +104,9 @@ class Engine(wiring.Component):
             sequencer.fetching.eq(issue.busy | fetch.busy),
             sequencer.finished.eq(retire.finished),
             issue.fields.eq(sequencer.front),
+            issue.step_write.eq(sequencer.step_write),
+            issue.step_number.eq(sequencer.step_number),
+            issue.step_data.eq(sequencer.step_data),
             issue.start.eq(sequencer.start),
             issue.operand_next.eq(retire.operand_next),
             issue.store_next.eq(retire.store_next),

@@ -13,14 +13,17 @@ __all__ = ["section_layout"]
 
 
 def section_layout(arch: Arch, section: Section) -> data.FlexibleLayout:
-    """The words of one section of a descriptor, with a field for every row of the table that ``arch`` has."""
-    words = section_words(arch)
-    start = WORD_BITS * sum(words[:section])
+    """The words of a section that the hardware keeps in registers: the fields of the table that ``arch`` has.
+
+    The fields that start words of their own, which are the section's last, are not among them.
+    """
+    start = WORD_BITS * sum(section_words(arch)[:section])
     slots = layout(arch)
     fields = {}
     for row in FIELDS:
         slot = slots[row.name]
-        if row.section == section and slot.width:
+        if row.section == section and slot.width and not row.aligned:
             shape = signed(slot.width) if slot.signed else unsigned(slot.width)
             fields[row.name] = data.Field(shape, slot.offset - start)
-    return data.FlexibleLayout(WORD_BITS * words[section], fields)
+    size = max(field.offset + field.width for field in fields.values())
+    return data.FlexibleLayout(-(-size // WORD_BITS) * WORD_BITS, fields)

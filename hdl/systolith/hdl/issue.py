@@ -18,8 +18,9 @@ from systolith.hdl.nest import Nest
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Advance, flow
 from systolith.spec.arch import Arch, clog2
-from systolith.spec.isa import LOOPS, Op, Section
+from systolith.spec.isa import LOOPS, WORD_BITS, Op, Section
 from systolith.spec.link import Counter
+from systolith.spec.timing import MIN_PASS
 
 __all__ = ["Issue"]
 
@@ -29,6 +30,7 @@ class Issue(wiring.Component):
 
     Members:
         fields: In; the descriptor's front section, stable while ``busy``.
+        step_write, step_number, step_data: In; the loops' relative steps, for the nest.
         start: In; a descriptor begins.
         busy: Out; windows are left to issue.
         weights_ready: In; the weights of the next pass are in place.
@@ -46,6 +48,9 @@ class Issue(wiring.Component):
         super().__init__(
             {
                 "fields": In(section_layout(arch, Section.FRONT)),
+                "step_write": In(1),
+                "step_number": In(range(2 * LOOPS)),
+                "step_data": In(WORD_BITS),
                 "start": In(1),
                 "busy": Out(1),
                 "weights_ready": In(1),
@@ -55,7 +60,7 @@ class Issue(wiring.Component):
                 "issue": Out(flow(IssuePayload(arch))),
                 "taken": Out(1),
                 "jump": Out(1),
-                "hold": Out(1),
+                "hold": Out(range(MIN_PASS)),
                 "pixel": Out(1),
                 "cause": Out(clog2(len(Counter))),
             }
@@ -77,12 +82,14 @@ class Issue(wiring.Component):
     def _configure(self, m: Module, nest: Nest) -> None:
         fields = self.fields
         for level in range(LOOPS):
-            m.d.comb += [
-                nest.config.counts[level].eq(fields[f"loop{level}_count"]),
-                nest.config.row_steps[level].eq(fields[f"loop{level}_row"]),
-                nest.config.col_steps[level].eq(fields[f"loop{level}_col"]),
-            ]
-        m.d.comb += [nest.config.row_start.eq(fields.row_start), nest.config.col_start.eq(fields.col_start)]
+            m.d.comb += nest.config.counts[level].eq(fields[f"loop{level}_count"])
+        m.d.comb += [
+            nest.config.row_start.eq(fields.row_start),
+            nest.config.col_start.eq(fields.col_start),
+            nest.step_write.eq(self.step_write),
+            nest.step_number.eq(self.step_number),
+            nest.step_data.eq(self.step_data),
+        ]
 
     def _tag(self, m: Module, nest: Nest, vector: Signal) -> None:
         """What the window's place in the nest means; pixel loops are 0 and 1 of a MATRIX, 3 and 4 of a VECTOR."""
@@ -137,13 +144,15 @@ class Issue(wiring.Component):
         return busy
 
     def _tell_loader(self, m: Module, nest: Nest, issued: Any) -> None:
-        """Take-over of weights; a pass of two windows needs a cycle more before a pixel comes again."""
-        tag, pass_ends = self.issue.payload.tag, nest.last[:2].all()
-        second = Signal()
-        with m.If(issued):
-            m.d.sync += second.eq(tag.start)
+        """Take-over of weights; and how far off a pixel that was late keeps the next pass, where it comes again."""
+        tag = self.issue.payload.tag
+        place = Signal(range(MIN_PASS))
+        with m.If(issued & tag.start):
+            m.d.sync += place.eq(1)
+        with m.Elif(issued & (place != MIN_PASS - 1)):
+            m.d.sync += place.eq(place + 1)
         m.d.comb += [
             self.taken.eq(issued & tag.start),
             self.jump.eq(nest.last[2:].all()),
-            self.hold.eq(issued & second & pass_ends & ~tag.start),
+            self.hold.eq(Mux(issued & ~tag.start, MIN_PASS - 1 - place, 0)),
         ]

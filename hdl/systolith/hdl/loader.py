@@ -31,7 +31,7 @@ class WeightLoader(wiring.Component):
         taken: In; the first window of a pass is issued: its weights are in use, load the next pass.
         jump: In; with ``taken``: the next pass's weights begin at ``target`` instead of behind this pass's.
         target: In; stable for REQUEST_DELAY cycles after ``taken``.
-        hold: In; do not let the next pass begin in the next cycle.
+        hold: In; the next pass must not begin in so many cycles from the next one on.
         ready: Out; a pass may begin: its weights will be in place, and its sums will not overtake the pass before.
         weights: Out; valid-only stream of row groups.
         host_write, host_line, host_data: In; write a line. Only when no run is active.
@@ -48,7 +48,7 @@ class WeightLoader(wiring.Component):
                 "taken": In(1),
                 "jump": In(1),
                 "target": In(line),
-                "hold": In(1),
+                "hold": In(range(MIN_PASS)),
                 "ready": Out(1),
                 "weights": Out(flow(WeightPayload(arch))),
                 "host_write": In(1),
@@ -67,14 +67,12 @@ class WeightLoader(wiring.Component):
     def _time_passes(self, m: Module) -> None:
         """Cycles until the next pass may begin."""
         wait = max(self._arch.pass_lines, MIN_PASS) - 1
-        left = Signal(range(wait + 1))
-        m.d.comb += self.ready.eq(left == 0)
+        left, lowered = Signal(range(wait + 1)), Signal(range(wait + 1))
+        m.d.comb += [self.ready.eq(left == 0), lowered.eq(Mux(self.ready, 0, left - 1))]
         with m.If(self.restart | self.taken):
             m.d.sync += left.eq(wait)
-        with m.Elif(self.hold & (left <= 1)):
-            m.d.sync += left.eq(1)
-        with m.Elif(~self.ready):
-            m.d.sync += left.eq(left - 1)
+        with m.Else():
+            m.d.sync += left.eq(Mux(self.hold > lowered, self.hold, lowered))
 
     def _stream(self, m: Module) -> None:
         """From REQUEST_DELAY cycles after the event on: a line a cycle until the pass is complete."""
@@ -83,7 +81,7 @@ class WeightLoader(wiring.Component):
             bits=arch.weight_line_bits,
             depth=arch.weight_lines,
             unit=arch.weight_line_bits,
-            single_port=arch.act_single_port,
+            single_port=True,
             target=self._target,
         )
         m.submodules.memory = memory

@@ -3,7 +3,8 @@
 
 At every step exactly one loop advances (the innermost one that is not at its last iteration); all loops inside it wrap,
 and its relative step is added to the coordinates. Counters run one iteration ahead of the coordinates, so that the
-comparison of a count and the addition of a step are in different cycles.
+comparison of a count and the addition of a step are in different cycles; and since only one step is needed at a time,
+the steps lie in two small memories.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch
-from systolith.spec.isa import LOOPS
+from systolith.spec.isa import LOOPS, WORD_BITS
 
 __all__ = ["Nest", "NestConfig"]
+
+STEP_LINES = 16
+"""Lines of a memory of steps: more than there are loops, since synthesis makes registers of a smaller one."""
 
 
 class NestConfig(data.StructLayout):
     """What a walk needs to know, in elements and iterations.
 
-    Members: ``counts`` (iterations minus one), ``row_steps`` and ``col_steps`` (relative), all with loop 0 first, and
-    ``row_start``, ``col_start``.
+    Members: ``counts`` (iterations minus one, loop 0 first), ``row_start`` and ``col_start``.
     """
 
     def __init__(self, arch: Arch) -> None:
@@ -34,8 +38,6 @@ class NestConfig(data.StructLayout):
         super().__init__(
             {
                 "counts": data.ArrayLayout(unsigned(arch.dim_bits), LOOPS),
-                "row_steps": data.ArrayLayout(coordinate, LOOPS),
-                "col_steps": data.ArrayLayout(coordinate, LOOPS),
                 "row_start": coordinate,
                 "col_start": coordinate,
             }
@@ -47,6 +49,8 @@ class Nest(wiring.Component):
 
     Members:
         config: In; stable from ``start`` until the walk's last iteration has been taken.
+        step_write, step_number, step_data: In; set the relative step of loop ``step_number // 2``, of its row (even
+            numbers) or column. Only when ``valid`` is low.
         start: In; begin a walk. Only when ``valid`` is low.
         advance: In; take the present iteration. Without effect when ``valid`` is low.
         valid: Out; ``row``, ``col``, ``first`` and ``last`` describe an iteration. High one cycle after ``start``
@@ -56,10 +60,15 @@ class Nest(wiring.Component):
     """
 
     def __init__(self, *, arch: Arch) -> None:
-        """Build for the widths of ``arch``."""
+        """Build for the widths of ``arch``; raises ValueError if a coordinate is wider than a program word."""
+        if arch.coord_bits > WORD_BITS:
+            raise ValueError(f"coordinates must have at most {WORD_BITS} bits, got {arch.coord_bits}")
         super().__init__(
             {
                 "config": In(NestConfig(arch)),
+                "step_write": In(1),
+                "step_number": In(range(2 * LOOPS)),
+                "step_data": In(WORD_BITS),
                 "start": In(1),
                 "advance": In(1),
                 "valid": Out(1),
@@ -83,12 +92,13 @@ class Nest(wiring.Component):
         m.d.comb += load.eq(self.start | (self.valid & self.advance & ~self.last.all()))
         with m.If(self.start | self.advance):
             m.d.sync += self.valid.eq(load)
-        self._count(m, load)
-        self._move(m, load)
+        following = self._count(m, load)
+        self._move(m, load, following)
         return m
 
-    def _count(self, m: Module, load: Signal) -> None:
-        """The counters, one iteration ahead, and the flags that leave them."""
+    def _count(self, m: Module, load: Signal) -> Signal:
+        """The counters, one iteration ahead, and the flags that leave them. Returns which loop advances next."""
+        following = Signal(range(LOOPS))
         carry = load
         for level in range(LOOPS):
             counter = Signal(self._arch.dim_bits, name=f"counter{level}")
@@ -99,16 +109,22 @@ class Nest(wiring.Component):
                 m.d.sync += [counter.eq(Mux(at_last, 0, counter + 1)), at_first.eq(at_last)]
             with m.If(load):
                 m.d.sync += [self.first[level].eq(at_first), self.last[level].eq(at_last)]
+            with m.If(carry & ~at_last):
+                m.d.comb += following.eq(level)
             carry = carry & at_last
+        return following
 
-    def _move(self, m: Module, load: Signal) -> None:
+    def _move(self, m: Module, load: Signal, following: Signal) -> None:
         """The coordinates."""
-        for name, coordinate in (("row", self.row), ("col", self.col)):
-            step = Signal(coordinate.shape(), name=f"{name}_step")
-            steps = self.config[f"{name}_steps"]
-            with m.Switch(self.last):
-                for level in range(LOOPS):
-                    with m.Case("-" * (LOOPS - level - 1) + "0" + "1" * level):
-                        m.d.comb += step.eq(steps[level])
+        bits = self._arch.coord_bits
+        for axis, (name, coordinate) in enumerate((("row", self.row), ("col", self.col))):
+            m.submodules[f"{name}_steps"] = steps = LineMemory(bits=bits, depth=STEP_LINES, unit=bits)
+            m.d.comb += [
+                steps.write_en.eq(self.step_write & (self.step_number[0] == axis)),
+                steps.write_addr.eq(self.step_number[1:]),
+                steps.write_data.eq(self.step_data),
+                steps.read_en.eq(load),
+                steps.read_addr.eq(following),
+            ]
             with m.If(load):
-                m.d.sync += coordinate.eq(Mux(self.start, self.config[f"{name}_start"], coordinate + step))
+                m.d.sync += coordinate.eq(Mux(self.start, self.config[f"{name}_start"], coordinate + steps.read_data))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The retire stage: finished sums through the lanes and into the activation memory.
 
-A sum is split into steps of ``lanes`` channels, one a cycle. Each step fetches its parameter line and, for a fused
-residual add, its operand; both meet it at the lanes' input one cycle later. What leaves the lanes is stored at once.
+A sum is split into steps of ``lanes`` channels, one a cycle. Each step meets its parameter line, which is read a cycle
+early; where the lanes can add a residual operand it waits a cycle for that. What leaves the lanes is stored at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from systolith.hdl.walker import Walker
 from systolith.spec import link
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import Section
-from systolith.spec.timing import LANES_AFTER_SUM, lane_latency
+from systolith.spec.timing import lane_latency, lanes_after_sum
 
 __all__ = ["Retire"]
 
@@ -42,7 +42,7 @@ _Step = data.StructLayout(
 class Retire(wiring.Component):
     """Retires one sum every ``lane_cycles`` cycles (every cycle from the vector unit).
 
-    The first step of a sum is stored LANES_AFTER_SUM + lane latency cycles after the sum came.
+    The first step of a sum is stored :func:`systolith.spec.timing.lanes_after_sum` and the lanes' latency later.
 
     Members:
         fields: In; the descriptor's back section, stable from ``start`` until ``finished``.
@@ -60,6 +60,7 @@ class Retire(wiring.Component):
         """Build for the sizes of ``arch``."""
         self._arch = arch
         self._target = target
+        self._wait = lanes_after_sum(arch) - 1
         self._line_bits = link.line_bits(link.Space.PARAMS, arch)
         elements = data.ArrayLayout(signed(arch.act_bits), arch.lanes)
         super().__init__(
@@ -119,7 +120,7 @@ class Retire(wiring.Component):
         return coming, step, held[: arch.lanes * arch.acc_bits]
 
     def _params(self, m: Module, coming: Any) -> Value:
-        """The parameter line of the step of the cycle before, from a register."""
+        """The parameter line of the present step; where steps wait for operands, of the one of the cycle before."""
         arch = self._arch
         memory = LineMemory(bits=self._line_bits, depth=arch.param_lines, unit=self._line_bits)
         m.submodules.params = memory
@@ -138,7 +139,7 @@ class Retire(wiring.Component):
             memory.write_addr.eq(self.host_line),
             memory.write_data.eq(self.host_data),
         ]
-        return delayed(m, memory.read_data, unsigned(self._line_bits), 1, "params_line")
+        return delayed(m, memory.read_data, unsigned(self._line_bits), self._wait, "params_line")
 
     def _make_walker(self, m: Module, name: str, step: Any) -> Walker:
         """A walk over a tensor; ``name`` is the prefix of its fields."""
@@ -160,12 +161,12 @@ class Retire(wiring.Component):
         m.d.comb += [self.operand_en.eq(step.valid & self.fields.residual), self.operand_addr.eq(walker.address)]
 
     def _run_lanes(self, m: Module, acc: Value, params: Value) -> None:
-        """Two cycles after the sum: accumulators, parameters and operands together."""
+        """Accumulators, parameters and operands together."""
         arch = self._arch
         m.submodules.lanes = lanes = Lanes(arch=arch, target=self._target)
         for name in lanes.config.shape().members:
             m.d.comb += lanes.config[name].eq(self.fields[name])
-        waiting = delayed(m, acc, unsigned(len(acc)), 1, "acc")
+        waiting = delayed(m, acc, unsigned(len(acc)), self._wait, "acc")
         slots = link.param_slots(arch)
         share = self._line_bits // arch.lanes
         for index in range(arch.lanes):
@@ -178,7 +179,7 @@ class Retire(wiring.Component):
 
     def _store(self, m: Module, step: Any) -> None:
         """The step's address, when its elements leave the lanes."""
-        cycles = LANES_AFTER_SUM - 1 + lane_latency(self._arch)
+        cycles = lanes_after_sum(self._arch) - 1 + lane_latency(self._arch)
         steps = [step]
         for left in range(cycles - 1, -1, -1):
             steps.append(Signal(_Step, name=f"store_in_{left}"))

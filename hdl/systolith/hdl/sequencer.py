@@ -17,7 +17,7 @@ from systolith.hdl.fields import section_layout
 from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch, clog2
-from systolith.spec.isa import WORD_BITS, Op, Section, section_words
+from systolith.spec.isa import LOOPS, WORD_BITS, Op, Section
 
 __all__ = ["Sequencer"]
 
@@ -29,6 +29,8 @@ class Sequencer(wiring.Component):
         run: In; start a run. Only when not ``running``.
         running: Out.
         front, back: Out; the fields of the present descriptor.
+        step_write, step_number, step_data: Out; the loops' relative steps, as :class:`~systolith.hdl.nest.Nest` takes
+            them; they come between the two sections.
         start: Out; the fields are complete: begin.
         fetching: In; the issue or the fetch stage still needs ``front``.
         finished: In; the descriptor's last store is made in this cycle.
@@ -47,6 +49,9 @@ class Sequencer(wiring.Component):
                 "running": Out(1),
                 "front": Out(section_layout(arch, Section.FRONT)),
                 "back": Out(section_layout(arch, Section.BACK)),
+                "step_write": Out(1),
+                "step_number": Out(range(2 * LOOPS)),
+                "step_data": Out(WORD_BITS),
                 "start": Out(1),
                 "fetching": In(1),
                 "finished": In(1),
@@ -68,8 +73,8 @@ class Sequencer(wiring.Component):
         with m.Elif(self.finished):
             m.d.sync += self.draining.eq(0)
         drained = ~self.draining | self.finished
-        front, back = section_words(self._arch)
-        index = Signal(range(max(front, back)))
+        index = Signal(range(max(len(self.front.as_value()), len(self.back.as_value())) // WORD_BITS))
+        m.d.comb += self.step_data.eq(word)
         with m.FSM(name="state"):
             with m.State("IDLE"), m.If(self.run):
                 m.d.sync += self.running.eq(1)
@@ -79,9 +84,15 @@ class Sequencer(wiring.Component):
                     m.d.sync += self.running.eq(0)
                     m.next = "IDLE"
                 with m.Else():
-                    self._take(m, take, word, index, self.front, front, "BACK")
+                    self._take(m, take, word, index, self.front, "STEPS")
+            with m.State("STEPS"):
+                m.d.comb += [take.eq(1), self.step_write.eq(1)]
+                m.d.sync += self.step_number.eq(self.step_number + 1)
+                with m.If(self.step_number == 2 * LOOPS - 1):
+                    m.d.sync += self.step_number.eq(0)
+                    m.next = "BACK"
             with m.State("BACK"), m.If(drained):
-                self._take(m, take, word, index, self.back, back, "START")
+                self._take(m, take, word, index, self.back, "START")
             with m.State("START"):
                 m.d.comb += self.start.eq(1)
                 m.next = "FETCH"
@@ -112,10 +123,10 @@ class Sequencer(wiring.Component):
         ]
         return word, take
 
-    def _take(self, m: Module, take: Signal, word: Signal, index: Signal, section: Any, words: int, then: str) -> None:
+    def _take(self, m: Module, take: Signal, word: Signal, index: Signal, section: Any, then: str) -> None:
         """Put the present word into a section; after its last, go to state ``then``."""
         m.d.comb += take.eq(1)
         m.d.sync += [section.as_value().word_select(index, WORD_BITS).eq(word), index.eq(index + 1)]
-        with m.If(index == words - 1):
+        with m.If(index == len(section.as_value()) // WORD_BITS - 1):
             m.d.sync += index.eq(0)
             m.next = then

@@ -175,6 +175,8 @@ class Field:
     width: Callable[[Arch], int]
     signed: bool
     doc: str
+    aligned: bool = False
+    """It starts a word: the hardware keeps such fields in a memory and not in registers."""
 
 
 @dataclass(frozen=True)
@@ -202,16 +204,19 @@ def _only_residual(width: Callable[[Arch], int]) -> Callable[[Arch], int]:
     return lambda arch: width(arch) if arch.residual else 0
 
 
-def _loop_fields() -> list[Field]:
+def _count_fields() -> list[Field]:
+    front, bits = Section.FRONT, (lambda a: a.dim_bits)
+    return [
+        Field(f"loop{level}_count", front, bits, False, f"loop {level}: iterations minus one") for level in range(LOOPS)
+    ]
+
+
+def _step_fields() -> list[Field]:
     rows: list[Field] = []
     for level in range(LOOPS):
-        rows += [
-            Field(
-                f"loop{level}_count", Section.FRONT, lambda a: a.dim_bits, False, f"loop {level}: iterations minus one"
-            ),
-            Field(f"loop{level}_row", Section.FRONT, _coordinate, True, f"loop {level}: relative step of row"),
-            Field(f"loop{level}_col", Section.FRONT, _coordinate, True, f"loop {level}: relative step of col"),
-        ]
+        for axis in ("row", "col"):
+            doc = f"loop {level}: relative step of {axis}"
+            rows.append(Field(f"loop{level}_{axis}", Section.FRONT, _coordinate, True, doc, aligned=True))
     return rows
 
 
@@ -247,7 +252,8 @@ def _fields() -> tuple[Field, ...]:
         Field("plane", front, _coordinate, False, "input: height x row pitch (elements)"),
         Field("row_len", front, _coordinate, False, "input: width x channel pitch (elements)"),
         Field("fill", front, lambda a: a.act_bits, True, "value read outside the tensor"),
-        *_loop_fields(),
+        *_count_fields(),
+        *_step_fields(),
         *_walk_fields("out", "output", _address),
         Field("param_base", back, lambda a: clog2(a.param_lines), False, "first line of the lane parameters"),
         Field("out_zero", back, lambda a: a.act_bits, True, "zero point of the output"),
@@ -276,12 +282,12 @@ FIELDS: tuple[Field, ...] = _fields()
 
 
 def layout(arch: Arch) -> dict[str, Slot]:
-    """Where each field lies, in bits from the descriptor's start. The back section starts at a word boundary."""
+    """Where each field lies, in bits from the descriptor's start. Aligned fields and the back section start a word."""
     slots: dict[str, Slot] = {}
     offset = 0
     section = Section.FRONT
     for row in FIELDS:
-        if row.section != section:
+        if row.section != section or row.aligned:
             offset = -(-offset // WORD_BITS) * WORD_BITS
             section = row.section
         slots[row.name] = Slot(offset, row.width(arch), row.signed)

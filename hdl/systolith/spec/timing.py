@@ -13,12 +13,12 @@ __all__ = [
     "ACCUMULATOR_LATENCY",
     "CELL_LATENCY",
     "FETCH_LATENCY",
-    "LANES_AFTER_SUM",
     "MIN_PASS",
     "NEST_LATENCY",
     "VECTOR_LATENCY",
     "drain_cycles",
     "lane_latency",
+    "lanes_after_sum",
     "matrix_latency",
     "pass_cycles",
 ]
@@ -41,9 +41,6 @@ MIN_PASS = 4
 VECTOR_LATENCY = 1
 """From a pixel's last window to its result in the vector unit."""
 
-LANES_AFTER_SUM = 2
-"""From a sum to the lanes' input: split into steps, meet the parameters and the residual operand."""
-
 _REQUANTISE, _ADD = 5, 3
 """Registers of a lane: bias, coarse shift, fine shift, product, rounding; residual add: products, sum, rounding."""
 
@@ -58,6 +55,11 @@ def lane_latency(arch: Arch) -> int:
     return _REQUANTISE + (_ADD if arch.residual else 0)
 
 
+def lanes_after_sum(arch: Arch) -> int:
+    """From a sum to the lanes' input: split into steps that meet their parameters, then a residual operand if any."""
+    return 2 if arch.residual else 1
+
+
 def pass_cycles(arch: Arch, pixels: int) -> int:
     """Length of a pass over ``pixels`` windows when nothing but the weights and the accumulator can hold it up."""
     return max(pixels, arch.pass_lines, MIN_PASS)
@@ -67,4 +69,4 @@ def drain_cycles(arch: Arch, *, vector: bool) -> int:
     """Cycles after the one that issues a descriptor's last window, up to and with the one that makes its last store."""
     compute = VECTOR_LATENCY if vector else matrix_latency(arch) + ACCUMULATOR_LATENCY
     steps = 1 if vector else arch.lane_cycles
-    return FETCH_LATENCY + compute + LANES_AFTER_SUM + (steps - 1) + lane_latency(arch)
+    return FETCH_LATENCY + compute + lanes_after_sum(arch) + (steps - 1) + lane_latency(arch)
