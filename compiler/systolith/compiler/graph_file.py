@@ -42,9 +42,10 @@ def _head(graph: Graph) -> dict[str, Any]:
 
 def save_graph(graph: Graph, path: Path) -> None:
     """Write an integer-level graph; ``path`` should end in ``.npz``."""
-    arrays: dict[str, NDArray[Any]] = {_PREFIX + name: np.asarray(value) for name, value in graph.constants.items()}
+    content: dict[str, Any] = {_PREFIX + name: np.asarray(value) for name, value in graph.constants.items()}
+    content["graph"] = np.array(json.dumps(_head(graph)))
     with path.open("wb") as file:
-        np.savez_compressed(file, graph=np.array(json.dumps(_head(graph))), **arrays)
+        np.savez_compressed(file, **content)
 
 
 def _tuples(value: object) -> object:
