@@ -86,7 +86,7 @@ def load_graph(path: Path) -> Graph:
         InputFileError: the file is missing, damaged or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             constants = {name.removeprefix(_PREFIX): file[name] for name in file.files if name.startswith(_PREFIX)}
             return _graph(json.loads(str(file["graph"])), constants)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

@@ -66,7 +66,7 @@ class BuildFolder:
         """Stored real inputs, one array (N, ...) per input; empty if none were given to ``compile``."""
         file = self.path / "samples.npz"
         try:
-            with np.load(file, allow_pickle=False) as data:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
                 return {name: data[name] for name in data.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise InputFileError(f"{file}: not a file of samples ({error}); compile again") from error
