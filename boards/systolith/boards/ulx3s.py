@@ -12,10 +12,14 @@ from amaranth.vendor import LatticePlatform
 from systolith.hdl.target import Target
 
 from .board import Board
+from .pll import Ecp5Pll
 
 __all__ = ["BOARDS", "Ulx3s25Platform", "Ulx3s85Platform"]
 
 _OSCILLATOR = 25_000_000
+
+_PLL = Ecp5Pll(input_hz=_OSCILLATOR, feedback=2, divider=12)
+"""50 MHz."""
 
 _RESOURCES = [
     Resource("clk25", 0, Pins("G2", dir="i"), Clock(_OSCILLATOR), Attrs(IO_TYPE="LVCMOS33")),
@@ -62,6 +66,7 @@ BOARDS = (
         oscillator_hz=_OSCILLATOR,
         baud=1_000_000,
         loader="ulx3s",
+        pll=_PLL,
     ),
     Board(
         name="ulx3s-85f",
@@ -71,6 +76,7 @@ BOARDS = (
         oscillator_hz=_OSCILLATOR,
         baud=1_000_000,
         loader="ulx3s",
+        pll=_PLL,
     ),
 )
 """The sizes this tool builds for."""

@@ -36,7 +36,8 @@ class UartReceiver(wiring.Component):
     Members:
         line: the raw pin (asynchronous), high when idle.
         level: the pin, synchronised; for watching the line's silence.
-        data: received bytes; no back-pressure. A byte whose stop bit is low is dropped.
+        data: received bytes; no back-pressure. A byte whose stop bit is low is dropped; the next begins with
+            the next fall of the line.
 
     Latency: a byte appears in the middle of its stop bit, plus two cycles of synchronisation.
     """
@@ -62,11 +63,12 @@ class UartReceiver(wiring.Component):
         m.submodules.synchroniser = FFSynchronizer(self.line, self.level, init=1)
         timer = Signal(range(self._divisor))
         samples_left = Signal(range(_FRAME_BITS + 1))
-        m.d.sync += [self.data.valid.eq(0), timer.eq(timer - 1)]
+        before = Signal(init=1)
+        m.d.sync += [self.data.valid.eq(0), timer.eq(timer - 1), before.eq(self.level)]
         with m.If(samples_left == 0):
             # Half a bit from the start edge to the middle of the start bit.
             m.d.sync += timer.eq(self._divisor // 2 - 1)
-            with m.If(~self.level):
+            with m.If(before & ~self.level):
                 m.d.sync += samples_left.eq(_FRAME_BITS)
         with m.Elif(timer == 0):
             m.d.sync += [timer.eq(self._divisor - 1), samples_left.eq(samples_left - 1)]
