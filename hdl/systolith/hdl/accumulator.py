@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import SumPayload, Tag, flow
+from systolith.hdl.ram import Ram
 from systolith.hdl.skew import delayed
 from systolith.spec.arch import Arch, clog2
 
@@ -39,23 +40,20 @@ class Accumulator(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         arch, result = self._arch, self.sums.payload
-        m.submodules.memory = store = memory.Memory(
-            shape=unsigned(arch.cols * arch.acc_bits), depth=arch.acc_depth, init=[]
-        )
+        m.submodules.ram = ram = Ram(bits=arch.cols * arch.acc_bits, depth=arch.acc_depth)
         vector = data.ArrayLayout(signed(arch.acc_bits), arch.cols)
         sums = Signal(vector, reset_less=True)
         tag = delayed(m, self.tags.payload, Tag, 3, "tag")
         valid = self._delay_valid(m)
 
-        base = self._read(m, store.read_port(), vector)
+        base = self._read(m, ram, vector)
         for column in range(arch.cols):
             m.d.sync += sums[column].eq(base[column] + self.psums[column])
 
-        write = store.write_port()
         m.d.comb += [
-            write.en.eq(valid & ~tag.last),
-            write.addr.eq(self._count(m, "write", valid, tag.start)),
-            write.data.eq(Value.cast(sums)),
+            ram.write_en.eq(valid & ~tag.last),
+            ram.write_addr.eq(self._count(m, "write", valid, tag.start)),
+            ram.write_data.eq(Value.cast(sums)),
             self.sums.valid.eq(valid & tag.last),
             result.vector.eq(0),
             result.advance.eq(tag.advance),
@@ -63,15 +61,15 @@ class Accumulator(wiring.Component):
         ]
         return m
 
-    def _read(self, m: Module, port: memory.ReadPort, vector: data.ArrayLayout) -> Any:
+    def _read(self, m: Module, ram: Ram, vector: data.ArrayLayout) -> Any:
         """The sums so far when their vector comes: read, then register them, or zero to begin with."""
         first = Signal(reset_less=True)
         base = Signal(vector, reset_less=True)
         m.d.comb += [
-            port.en.eq(self.tags.valid),
-            port.addr.eq(self._count(m, "read", self.tags.valid, self.tags.payload.start)),
+            ram.read_en.eq(self.tags.valid),
+            ram.read_addr.eq(self._count(m, "read", self.tags.valid, self.tags.payload.start)),
         ]
-        m.d.sync += [first.eq(self.tags.payload.first), base.eq(Mux(first, 0, port.data))]
+        m.d.sync += [first.eq(self.tags.payload.first), base.eq(Mux(first, 0, ram.read_data))]
         return base
 
     def _count(self, m: Module, name: str, valid: Value, start: Value) -> Signal:

@@ -101,13 +101,24 @@ class Cell(wiring.Component):
 
 
 def _total(terms: list[Any], bits: int) -> Value:
-    """The sum of signed terms in ``bits`` bits: the shorter paths first, the first term last.
+    """The sum of signed terms in ``bits`` bits: a tree over all but the first, which is added last.
 
-    The terms are extended by hand and added as unsigned numbers. Synthesis would regroup signed additions into
-    carry-save adders, which take almost twice the logic of ripple-carry adders on devices with carry chains.
+    Synthesis would regroup a plain tree into carry-save adders, which take almost twice the logic of ripple-carry
+    adders on devices with carry chains. It does not where every other level adds numbers with their sign bits flipped.
     """
-    wide = [Cat(term, term[-1].replicate(bits - len(term))) for term in map(Value.cast, terms)]
-    while len(wide) > 2:
-        pairs = [(wide[index] + wide[index + 1])[:bits] for index in range(1, len(wide) - 1, 2)]
-        wide = [wide[0], *pairs, *wide[1 + 2 * len(pairs) :]]
-    return (wide[0] + wide[1])[:bits]
+    first, *level = map(Value.cast, terms)
+    flip = False
+    while len(level) > 1:
+        pairs = [_sum(level[index], level[index + 1], flip) for index in range(0, len(level), 2)]
+        level, flip = pairs, not flip
+    return _sum(first, level[0], flip)[:bits]
+
+
+def _sum(a: Value, b: Value, flip: bool) -> Value:
+    """``a + b`` of signed values; with ``flip`` as numbers that are half the range too large."""
+    if not flip:
+        return a.as_signed() + b.as_signed()
+    bits = max(len(a), len(b))
+    shifted = [Cat(term, term[-1].replicate(bits - len(term)))[:-1] for term in (a, b)]
+    total = Cat(shifted[0], ~a[-1]) + Cat(shifted[1], ~b[-1])
+    return Cat(total[:-1], ~total[-1]).as_signed()

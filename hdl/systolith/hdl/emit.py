@@ -11,7 +11,8 @@ from amaranth.back.verilog import find_yosys
 from systolith.hdl.engine import Engine
 from systolith.hdl.header import file_header
 from systolith.hdl.merge import merge_modules
-from systolith.hdl.outline import MEMORY_MODULE, MEMORY_VERILOG, PREFIX, Outline, component_rtlil
+from systolith.hdl.outline import PREFIX, Outline, component_rtlil
+from systolith.hdl.ram import RAM_MODULE, RAM_VERILOG
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 
@@ -26,7 +27,7 @@ YOSYS_VERSION = (0, 40)
 _EMPTY_WIRE = re.compile(r"^ *(?:wire|reg) \[-1:0\] .*;\n", re.MULTILINE)
 """A signal that an architecture leaves without bits: Verilog has none such, and nothing refers to it."""
 
-_SCRIPT = "read_rtlil <<rtlil\n{}\nrtlil\nproc -nomux -norom\nmemory_collect\nwrite_verilog -norename -noattr\n"
+_PASSES = ("proc -nomux -norom", "memory_collect", "opt_clean -purge", "write_verilog -norename -noattr")
 """Yosys as translator: processes stay processes, so that the text reads like the source."""
 
 
@@ -49,17 +50,18 @@ def component_verilog(component: Any, *, name: str, merge: bool = True) -> str:
     Args:
         component: an Amaranth component.
         name: of its module.
-        merge: False writes one module an instance, as Amaranth does, with the memories' contents spelled out.
+        merge: False writes one module an instance, as Amaranth does.
     """
     if not merge:
         return _translate(component_rtlil(component, name))
     outline = Outline()
     outline.write(component, name)
     verilog = _translate(merge_modules("".join(outline.texts.values()), top=name, prefix=PREFIX))
-    return verilog + ("\n" + MEMORY_VERILOG if f" {MEMORY_MODULE} " in verilog else "")
+    return verilog + ("\n" + RAM_VERILOG if f" {RAM_MODULE} " in verilog else "")
 
 
 def _translate(text: str) -> str:
     yosys = find_yosys(lambda version: version >= YOSYS_VERSION)
+    script = "\n".join(["read_rtlil <<rtlil", text, "rtlil", *_PASSES, ""])
     # the one warning is that processes cannot always be translated; those of Amaranth can
-    return _EMPTY_WIRE.sub("", yosys.run(["-q", "-"], _SCRIPT.format(text), ignore_warnings=True))
+    return _EMPTY_WIRE.sub("", yosys.run(["-q", "-"], script, ignore_warnings=True))

@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.outline import outlined
+from systolith.hdl.ram import Ram
 from systolith.hdl.target import Target
 from systolith.spec.arch import clog2
 
@@ -37,7 +38,7 @@ class LineMemory(wiring.Component):
     """A memory of ``depth`` lines of ``bits`` bits.
 
     Reading takes one cycle (:attr:`latency`); the data then stay until the next read, in the single-port form only
-    until the next write. Reading a line in the cycle it is written gives its old contents.
+    until the next write. What reading a line in the cycle it is written gives is undefined.
 
     Members:
         read_en, read_addr: In; read a line.
@@ -104,16 +105,14 @@ class LineMemory(wiring.Component):
         writing = self.write_en.any() if self._single_port else 0
         for index in range(self.units):
             part = slice(index * self._unit, min((index + 1) * self._unit, self._bits))
-            width = part.stop - part.start
-            m.submodules[f"unit{index}"] = unit = memory.Memory(shape=width, depth=self._depth, init=[])
-            read, write = unit.read_port(), unit.write_port()
+            m.submodules[f"unit{index}"] = ram = Ram(bits=part.stop - part.start, depth=self._depth)
             m.d.comb += [
-                read.en.eq(self.read_en & ~writing),
-                read.addr.eq(self._shared_address() if self._single_port else self.read_addr),
-                self.read_data[part].eq(read.data),
-                write.en.eq(self.write_en[index]),
-                write.addr.eq(self._shared_address() if self._single_port else self.write_addr),
-                write.data.eq(self.write_data[part]),
+                ram.read_en.eq(self.read_en & ~writing),
+                ram.read_addr.eq(self._shared_address() if self._single_port else self.read_addr),
+                self.read_data[part].eq(ram.read_data),
+                ram.write_en.eq(self.write_en[index]),
+                ram.write_addr.eq(self._shared_address() if self._single_port else self.write_addr),
+                ram.write_data.eq(self.write_data[part]),
             ]
 
     def _make_spram(self, m: Module) -> None:

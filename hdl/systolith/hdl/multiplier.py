@@ -3,14 +3,14 @@
 
 The behavioural form becomes a multiplier block where a device has some to spare. On an iCE40 UltraPlus the array takes
 them all, and what synthesis makes of a product in logic is twice as large as need be; there the multiplier is written
-out: one partial product for every two bits of the unsigned operand, summed by a tree of ripple-carry adders.
+out: one conditional addition a bit of the unsigned operand, which is one logic cell a bit.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,8 +19,8 @@ from systolith.hdl.target import Target
 
 __all__ = ["Multiplier"]
 
-DIGIT = 2
-"""Bits of the unsigned operand behind one partial product."""
+CHAIN = 8
+"""Conditional additions one after the other; more take less logic and more time."""
 
 
 class Multiplier(wiring.Component):
@@ -46,26 +46,31 @@ class Multiplier(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         product = Signal.like(self.product, name="registered", reset_less=True)
-        m.d.sync += product.eq(self._sum_of_rows(m) if self._target is Target.ICE40 else self.a * self.b)
+        m.d.sync += product.eq(self._sum_of_rows() if self._target is Target.ICE40 else self.a * self.b)
         m.d.comb += self.product.eq(product)
         return m
 
-    def _sum_of_rows(self, m: Module) -> Value:
-        triple = Signal(signed(len(self.a) + DIGIT))
-        m.d.comb += triple.eq(self.a + (self.a << 1))
-        rows = [self._row(triple, first) for first in range(0, len(self.b), DIGIT)]
-        shift = DIGIT
-        while len(rows) > 1:
-            pairs = [_add_shifted(rows[index], rows[index + 1], shift) for index in range(0, len(rows) - 1, 2)]
-            rows = pairs + rows[len(pairs) * 2 :]
-            shift *= 2
-        return rows[0]
+    def _sum_of_rows(self) -> Value:
+        """Conditional additions of ``a``, one a bit of ``b``, in chains that a tree adds up."""
+        level = [self._chain(first) for first in range(0, len(self.b), CHAIN)]
+        shift = CHAIN
+        while len(level) > 1:
+            pairs = [_add_shifted(level[index], level[index + 1], shift) for index in range(0, len(level) - 1, 2)]
+            level, shift = pairs + level[2 * len(pairs) :], 2 * shift
+        return level[0]
 
-    def _row(self, triple: Value, first: int) -> Value:
-        """``a`` times the digit of ``b`` that begins at bit ``first``."""
-        digit = Cat(self.b[first : first + DIGIT], Const(0, 1))
-        even, odd = Mux(digit[1], self.a << 1, 0), Mux(digit[1], triple, self.a)
-        return Mux(digit[0], odd, even)
+    def _chain(self, first: int) -> Value:
+        """``a`` times the bits of ``b`` from ``first`` on, as far as one chain goes.
+
+        Sum and choice share a logic cell: where the bit is clear the old value is taken and the carry does not matter.
+        """
+        bits = [self.b[index] for index in range(first, min(first + CHAIN, len(self.b)))]
+        done: list[Value] = []
+        high = Mux(bits[0], self.a, 0).as_signed()
+        for bit in bits[1:]:
+            done, high = [*done, high[0]], high[1:].as_signed()
+            high = Mux(bit, high + self.a, high)
+        return Cat(*done, high).as_signed()
 
 
 def _add_shifted(low: Value, high: Value, shift: int) -> Value:

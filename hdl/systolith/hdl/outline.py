@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What emission does differently from simulation: repeated components and memories become instances of one module.
+"""What emission does differently from simulation: components become instances of modules of their own.
 
-Amaranth elaborates and writes every instance of a component anew, and writes every word of a memory's initial
-contents. For a 32 x 32 array that is a thousand copies of a cell and megabits of zeros. An :class:`Outline` is passed
-as the platform of an elaboration: components that are :func:`outlined` are placed as instances of modules of their
-own, with the names of their ports, and memories as instances of one parametrised Verilog module.
+Amaranth elaborates and writes every instance of a component anew, a thousand copies of a cell for a 32 x 32 array, and
+leaves the names of ports to chance. An :class:`Outline` is passed as the platform of an elaboration: components that
+are :func:`outlined` are placed as instances of modules that are written once, with the names of their ports.
 """
 
 from __future__ import annotations
@@ -17,50 +16,14 @@ from typing import Any
 from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Const, Instance, ResetSignal, Value
 from amaranth.hdl._ir import PortDirection
-from amaranth.lib import memory
 from amaranth.lib.wiring import In
 
-__all__ = ["MEMORY_MODULE", "MEMORY_VERILOG", "PREFIX", "Outline", "component_rtlil", "flat_ports", "outlined"]
+__all__ = ["PREFIX", "Outline", "component_rtlil", "flat_ports", "outlined"]
 
 PREFIX = "systolith_"
 """Of every module name, so that none meets another design's."""
 
 _CLOCK = re.compile(r" input \d+ +\\clk$", re.MULTILINE)
-
-MEMORY_MODULE = f"{PREFIX}ram"
-"""Name of the Verilog module behind every memory."""
-
-MEMORY_VERILOG = f"""\
-// Synchronous memory with one read and one write port. Reading a line in the cycle it is written gives its old
-// contents; the data stay until the next read. Nothing relies on the initial contents: simulation starts from zeros
-// to be free of X.
-module {MEMORY_MODULE} #(
-  parameter WIDTH = 8,
-  parameter DEPTH = 2,
-  parameter ADDRESS = 1
-) (
-  input wire clk,
-  input wire read_en,
-  input wire [ADDRESS-1:0] read_addr,
-  output reg [WIDTH-1:0] read_data,
-  input wire write_en,
-  input wire [ADDRESS-1:0] write_addr,
-  input wire [WIDTH-1:0] write_data
-);
-  reg [WIDTH-1:0] lines [0:DEPTH-1];
-`ifndef SYNTHESIS
-  integer index;
-  initial begin
-    read_data = {{WIDTH{{1'b0}}}};
-    for (index = 0; index < DEPTH; index = index + 1) lines[index] = {{WIDTH{{1'b0}}}};
-  end
-`endif
-  always @(posedge clk) begin
-    if (read_en) read_data <= lines[read_addr];
-    if (write_en) lines[write_addr] <= write_data;
-  end
-endmodule
-"""
 
 
 def flat_ports(component: Any) -> dict[str, tuple[Value, bool]]:
@@ -127,27 +90,6 @@ class Outline:
         while (candidate := f"{name}_{number}" if number > 1 else name) in self.texts:
             number += 1
         return candidate
-
-    def get_memory(self, store: memory.Memory) -> Any:
-        """Amaranth's hook: an instance of the Verilog memory, where that is what ``store`` is."""
-        if len(store.read_ports) != 1 or len(store.write_ports) != 1:
-            return store.elaborate(None)
-        (read,), (write,) = store.read_ports, store.write_ports
-        if len(write.en) != 1 or read.transparent_for or read.domain != write.domain:
-            return store.elaborate(None)
-        return Instance(
-            MEMORY_MODULE,
-            p_WIDTH=len(Value.cast(write.data)),
-            p_DEPTH=store.depth,
-            p_ADDRESS=len(read.addr),
-            i_clk=ClockSignal(read.domain),
-            i_read_en=read.en,
-            i_read_addr=read.addr,
-            o_read_data=Value.cast(read.data),
-            i_write_en=write.en,
-            i_write_addr=write.addr,
-            i_write_data=Value.cast(write.data),
-        )
 
 
 def outlined(elaborate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
