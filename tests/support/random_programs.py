@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random programs, descriptor by descriptor: shapes that no compiler would choose, too."""
+
+from __future__ import annotations
+
+import math
+import random
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from systolith.compiler.nest import Stride, make_loops, make_walk
+from systolith.spec import link
+from systolith.spec.arch import Arch
+from systolith.spec.fixed import LaneWidths
+from systolith.spec.image import Program
+from systolith.spec.isa import Descriptor, Op, Walk, encode_program
+from systolith.spec.link import Space
+
+__all__ = ["ProgramBuilder", "random_lines"]
+
+QUARTERS = 4
+"""Parts of the activation memory: input, residual operand and output of a descriptor each take one."""
+
+GAP = 3
+"""Most unused weight lines between two descriptors'."""
+
+
+def random_lines(rng: random.Random, space: Space, arch: Arch, count: int) -> array[int]:
+    """``count`` lines of random bits as link words."""
+    words = array("I")
+    for _ in range(count):
+        value = rng.getrandbits(link.line_bits(space, arch))
+        words.extend((value >> (32 * index)) & 0xFFFF_FFFF for index in range(link.line_words(space, arch)))
+    return words
+
+
+@dataclass
+class ProgramBuilder:
+    """Collects descriptors with random weights and parameters for an engine of ``arch``."""
+
+    arch: Arch
+    rng: random.Random
+
+    def __post_init__(self) -> None:
+        """Begin empty."""
+        self.descriptors: list[Descriptor] = []
+        self.weight_starts: list[int] = []
+        self.weight_lines = self.param_lines = 0
+
+    # ------------------------------------------------------------------ descriptors
+
+    def matrix(
+        self, *, pixels: tuple[int, int], reduction: tuple[int, int, int], blocks: int = 1, residual: bool = False
+    ) -> None:
+        """A tile of ``pixels`` (across, down) with three reduction loops, at random places with random steps."""
+        passes = math.prod(reduction)
+        self.weight_starts.append(self.weight_lines)
+        self.weight_lines += blocks * passes * self.arch.pass_lines + self.rng.randint(0, GAP)
+        counts = (*pixels, *reduction, blocks)
+        self._add(Op.MATRIX, counts, (*pixels, blocks), self.arch.lane_cycles, residual)
+
+    def vector(
+        self, *, taps: tuple[int, int, int], pixels: tuple[int, int], blocks: int = 1, residual: bool = False
+    ) -> None:
+        """A pooling or, with a single tap, element-wise tile."""
+        self._add(Op.VECTOR, (*taps, *pixels, blocks), (*pixels, blocks), 1, residual)
+
+    def _add(self, op: Op, counts: Sequence[int], outputs: tuple[int, int, int], steps: int, residual: bool) -> None:
+        rng, arch = self.rng, self.arch
+        quarters = rng.sample(range(QUARTERS), 3)
+        half = 1 << (arch.act_bits - 1)
+        zero, res_zero, fill = (rng.randrange(-half, half) for _ in range(3))
+        self.descriptors.append(
+            Descriptor(
+                op=op,
+                maximum=arch.pool and op == Op.VECTOR and rng.random() < 0.5,
+                fill=fill,
+                loops=make_loops([Stride(count, *self._stride(count)) for count in counts]),
+                out=self._walk(quarters[0], outputs, steps),
+                param_base=self.param_lines,
+                out_zero=zero,
+                lo=rng.randint(-half, 0) - zero,
+                hi=rng.randint(1, half - 1) - zero,
+                work=rng.randrange(100),
+                **self._input(quarters[1]),
+            )
+        )
+        self.param_lines += outputs[2] * steps
+        if residual:
+            self._add_residual(quarters, self._walk(quarters[2], outputs, steps), res_zero)
+
+    def _add_residual(self, quarters: Sequence[int], walk: Walk, zero: int) -> None:
+        widths, rng = LaneWidths(self.arch.act_bits, self.arch.acc_bits), self.rng
+        one, half = 1 << widths.add_post, 1 << (self.arch.act_bits - 1)
+        base = self.descriptors[-1]
+        self.descriptors[-1] = replace(
+            base,
+            residual=True,
+            res=walk,
+            res_zero=zero,
+            m_own=rng.randrange(one // 2, 2 * one),
+            m_res=rng.randrange(one // 2, 2 * one),
+            lo_sum=-half - base.out_zero,
+            hi_sum=half - 1 - base.out_zero,
+            apart=self.arch.act_segments > 1 and quarters[1] // 2 != quarters[2] // 2,
+        )
+
+    def _stride(self, count: int) -> tuple[int, int]:
+        """Row and column step: small multiples of the granule and of a row."""
+        if count == 1:
+            return 0, 0
+        return self.rng.randint(-1, 2) * self._row_pitch, self.rng.randint(-2, 3) * self.arch.act_granule
+
+    @property
+    def _quarter(self) -> int:
+        return self.arch.act_depth // QUARTERS
+
+    @property
+    def _row_pitch(self) -> int:
+        return max(self.arch.act_granule, self._quarter // 8 // self.arch.act_granule * self.arch.act_granule)
+
+    def _input(self, quarter: int) -> dict[str, int]:
+        """A tensor within a quarter, and a first window on its edge, inside or outside."""
+        rng, granule, pitch = self.rng, self.arch.act_granule, self._row_pitch
+        rows = rng.randint(2, 8)
+        return {
+            "base": quarter * self._quarter,
+            "plane": rows * pitch,
+            "row_len": pitch - rng.randint(0, 3),
+            "row_start": rng.randint(-2, rows - 1) * pitch,
+            "col_start": rng.randrange(-4 * granule, pitch, granule),
+        }
+
+    def _walk(self, quarter: int, outputs: tuple[int, int, int], steps: int) -> Walk:
+        """All places of a walk differ: the order of the stores is what is tested, not what overwrites what."""
+        across, down, blocks = outputs
+        unit = steps * self.arch.lanes
+        first = quarter * self._quarter
+        size = unit * across * down * blocks
+        if size > self._quarter:
+            raise ValueError(f"an output must fit into {self._quarter} elements, got {size}")
+        first += self.rng.randrange(0, self._quarter - size + 1, self.arch.lanes)
+        return make_walk(first, (across, blocks * unit), (down, across * blocks * unit), (blocks, unit))
+
+    # ------------------------------------------------------------------ the program
+
+    def program(self) -> Program:
+        """The program, its weights and parameters random."""
+        arch, rng = self.arch, self.rng
+        following = iter([*self.weight_starts[1:], 0])
+        descriptors = [
+            replace(one, weights_next=next(following)) if one.op == Op.MATRIX else one for one in self.descriptors
+        ]
+        return Program(
+            name="random",
+            arch=arch,
+            segments={
+                Space.PROGRAM: array("I", encode_program(descriptors, arch)),
+                Space.WEIGHTS: random_lines(rng, Space.WEIGHTS, arch, self.weight_lines),
+                Space.PARAMS: self._params(),
+            },
+            inputs=(),
+            outputs=(),
+            layers=(),
+        )
+
+    def _params(self) -> array[int]:
+        """Parameter lines whose results spread over the output's range."""
+        arch, rng, words = self.arch, self.rng, array("I")
+        slots, widths = link.param_slots(arch), LaneWidths(arch.act_bits, arch.acc_bits)
+        share = sum(bits for _, bits in slots.values())
+        reach = arch.psum_bits - 2
+        for _ in range(self.param_lines):
+            line = 0
+            for lane in range(arch.lanes):
+                bias = rng.randrange(-(1 << reach), 1 << reach) % (1 << arch.acc_bits)
+                multiplier = rng.randrange(1 << (widths.mult - 1), 1 << widths.mult)
+                shift = rng.randint(arch.act_bits, min(widths.max_shift, arch.psum_bits + 2))
+                for name, value in (("bias", bias), ("multiplier", multiplier), ("shift", shift)):
+                    line |= value << (lane * share + slots[name][0])
+            words.extend((line >> (32 * index)) & 0xFFFF_FFFF for index in range(link.line_words(Space.PARAMS, arch)))
+        return words
