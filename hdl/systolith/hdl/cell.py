@@ -78,7 +78,7 @@ class Cell(wiring.Component):
         self._hold_weights(m, products)
         m.d.comb += products.a.eq(self.east.acts)
         psum = Signal(signed(self._arch.psum_bits), reset_less=True)
-        m.d.sync += psum.eq(_total([self.psum_in, *products.products], len(psum)))
+        m.d.sync += psum.eq(_total(m, [self.psum_in, *products.products], len(psum)))
         m.d.comb += self.psum_out.eq(psum)
         return m
 
@@ -100,7 +100,7 @@ class Cell(wiring.Component):
         m.d.comb += products.take.eq(self.west.swap)
 
 
-def _total(terms: list[Any], bits: int) -> Value:
+def _total(m: Module, terms: list[Any], bits: int) -> Value:
     """The sum of signed terms in ``bits`` bits: a tree over all but the first, which is added last.
 
     Synthesis would regroup a plain tree into carry-save adders, which take almost twice the logic of ripple-carry
@@ -109,16 +109,18 @@ def _total(terms: list[Any], bits: int) -> Value:
     first, *level = map(Value.cast, terms)
     flip = False
     while len(level) > 1:
-        pairs = [_sum(level[index], level[index + 1], flip) for index in range(0, len(level), 2)]
-        level, flip = pairs, not flip
-    return _sum(first, level[0], flip)[:bits]
+        level = [_sum(m, level[index], level[index + 1], flip) for index in range(0, len(level), 2)]
+        flip = not flip
+    return _sum(m, first, level[0], flip)[:bits]
 
 
-def _sum(a: Value, b: Value, flip: bool) -> Value:
+def _sum(m: Module, a: Value, b: Value, flip: bool) -> Value:
     """``a + b`` of signed values; with ``flip`` as numbers that are half the range too large."""
-    if not flip:
-        return a.as_signed() + b.as_signed()
     bits = max(len(a), len(b))
-    shifted = [Cat(term, term[-1].replicate(bits - len(term)))[:-1] for term in (a, b)]
-    total = Cat(shifted[0], ~a[-1]) + Cat(shifted[1], ~b[-1])
+    total = Signal(bits + 1, name=f"sum_of_{bits}_bits")
+    if not flip:
+        m.d.comb += total.eq(a.as_signed() + b.as_signed())
+        return total.as_signed()
+    wide = [Cat(term, term[-1].replicate(bits - len(term)))[:-1] for term in (a, b)]
+    m.d.comb += total.eq(Cat(wide[0], ~a[-1]) + Cat(wide[1], ~b[-1]))
     return Cat(total[:-1], ~total[-1]).as_signed()

@@ -24,7 +24,7 @@ from systolith.spec.fixed import LaneWidths
 __all__ = ["Lane", "Lanes"]
 
 
-def _shift_right(value: Value, amount: Value, unit: int, keep: int) -> tuple[Value, Value]:
+def _shift_right(m: Module, name: str, value: Value, amount: Value, *, unit: int, keep: int) -> tuple[Value, Value]:
     """``value >> amount * unit`` in ``keep`` bits, and whether it does not fit them.
 
     Bits that cannot reach the result are dropped on the way; the most significant bit always is the sign of ``value``.
@@ -32,7 +32,9 @@ def _shift_right(value: Value, amount: Value, unit: int, keep: int) -> tuple[Val
     lost: Value = Const(0, 1)
     for bit in reversed(range(len(amount))):
         places = unit << bit
-        value = Mux(amount[bit], value >> places, value)
+        level = Signal(signed(len(value)), name=f"{name}_{bit}")
+        m.d.comb += level.eq(Mux(amount[bit], value >> places, value))
+        value = level
         needed = keep + places - unit
         if len(value) > needed:
             sign = value[-1]
@@ -116,10 +118,11 @@ class Lane(wiring.Component):
         shift = delayed(m, lane.shift, widths.shift, 1, "shift")
         scaled = Cat(Const(0, widths.headroom), biased).as_signed()
         coarse_bits = widths.operand + (1 << fine) - 1
-        coarse, lost = _shift_right(scaled, shift[fine:], 1 << fine, coarse_bits)
+        coarse, lost = _shift_right(m, "by_unit", scaled, shift[fine:], unit=1 << fine, keep=coarse_bits)
         coarse = self._stage(m, "coarse", coarse, coarse_bits)
         lost = delayed(m, lost, 1, 1, "lost")
-        shifted, lost_too = _shift_right(coarse, delayed(m, shift[:fine], fine, 1, "fine_shift"), 1, widths.operand)
+        few = delayed(m, shift[:fine], fine, 1, "fine_shift")
+        shifted, lost_too = _shift_right(m, "by_one", coarse, few, unit=1, keep=widths.operand)
         sign = shifted[-1]
         limit = Cat((~sign).replicate(widths.operand - 1), sign)
         operand = self._stage(m, "operand", Mux(lost | lost_too, limit, shifted), widths.operand)

@@ -46,20 +46,20 @@ class Multiplier(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         product = Signal.like(self.product, name="registered", reset_less=True)
-        m.d.sync += product.eq(self._sum_of_rows() if self._target is Target.ICE40 else self.a * self.b)
+        m.d.sync += product.eq(self._sum_of_rows(m) if self._target is Target.ICE40 else self.a * self.b)
         m.d.comb += self.product.eq(product)
         return m
 
-    def _sum_of_rows(self) -> Value:
+    def _sum_of_rows(self, m: Module) -> Value:
         """Conditional additions of ``a``, one a bit of ``b``, in chains that a tree adds up."""
-        level = [self._chain(first) for first in range(0, len(self.b), CHAIN)]
+        level = [self._chain(m, first) for first in range(0, len(self.b), CHAIN)]
         shift = CHAIN
         while len(level) > 1:
             pairs = [_add_shifted(level[index], level[index + 1], shift) for index in range(0, len(level) - 1, 2)]
             level, shift = pairs + level[2 * len(pairs) :], 2 * shift
         return level[0]
 
-    def _chain(self, first: int) -> Value:
+    def _chain(self, m: Module, first: int) -> Value:
         """``a`` times the bits of ``b`` from ``first`` on, as far as one chain goes.
 
         Sum and choice share a logic cell: where the bit is clear the old value is taken and the carry does not matter.
@@ -69,7 +69,9 @@ class Multiplier(wiring.Component):
         high = Mux(bits[0], self.a, 0).as_signed()
         for bit in bits[1:]:
             done, high = [*done, high[0]], high[1:].as_signed()
-            high = Mux(bit, high + self.a, high)
+            step = Signal(signed(len(self.a) + 1), name=f"chain{first}_{len(done)}")
+            m.d.comb += step.eq(Mux(bit, high + self.a, high))
+            high = step
         return Cat(*done, high).as_signed()
 
 
