@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from array import array
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,13 @@ from systolith.testbench.pauses import Pauses
 from systolith.testbench.runner.amaranth_sim import simulate
 from tests.support.random_programs import ProgramBuilder, random_lines
 
-SMALL = {"act_lines": 256, "weight_lines": 512, "param_lines": 64, "acc_depth": 64, "program_words": 512}
+SMALL: dict[str, Any] = {
+    "act_lines": 256,
+    "weight_lines": 512,
+    "param_lines": 64,
+    "acc_depth": 64,
+    "program_words": 512,
+}
 ARCHES = {
     "tiny": PRESETS["tiny"].with_(**SMALL),
     "4x4": PRESETS["4x4"].with_(**SMALL),

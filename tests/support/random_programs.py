@@ -8,6 +8,7 @@ import random
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from systolith.compiler.nest import Stride, make_loops, make_walk
 from systolith.spec import link
@@ -80,8 +81,8 @@ class ProgramBuilder:
                 out=self._walk(quarters[0], outputs, steps),
                 param_base=self.param_lines,
                 out_zero=zero,
-                lo=rng.randint(-half, 0) - zero,
-                hi=rng.randint(1, half - 1) - zero,
+                lo=rng.choice((-half, -half, rng.randint(-half, 0))) - zero,
+                hi=rng.choice((half - 1, half - 1, rng.randint(1, half - 1))) - zero,
                 work=rng.randrange(100),
                 **self._input(quarters[1]),
             )
@@ -110,7 +111,7 @@ class ProgramBuilder:
         """Row and column step: small multiples of the granule and of a row."""
         if count == 1:
             return 0, 0
-        return self.rng.randint(-1, 2) * self._row_pitch, self.rng.randint(-2, 3) * self.arch.act_granule
+        return self.rng.choice((-1, 0, 0, 1)) * self._row_pitch, self.rng.randint(-2, 3) * self.arch.act_granule
 
     @property
     def _quarter(self) -> int:
@@ -120,16 +121,16 @@ class ProgramBuilder:
     def _row_pitch(self) -> int:
         return max(self.arch.act_granule, self._quarter // 8 // self.arch.act_granule * self.arch.act_granule)
 
-    def _input(self, quarter: int) -> dict[str, int]:
+    def _input(self, quarter: int) -> dict[str, Any]:
         """A tensor within a quarter, and a first window on its edge, inside or outside."""
         rng, granule, pitch = self.rng, self.arch.act_granule, self._row_pitch
-        rows = rng.randint(2, 8)
+        rows = rng.randint(4, 8)
         return {
             "base": quarter * self._quarter,
             "plane": rows * pitch,
             "row_len": pitch - rng.randint(0, 3),
-            "row_start": rng.randint(-2, rows - 1) * pitch,
-            "col_start": rng.randrange(-4 * granule, pitch, granule),
+            "row_start": rng.randint(-1, rows - 2) * pitch,
+            "col_start": rng.randrange(-3 * granule, max(granule, pitch // 2), granule),
         }
 
     def _walk(self, quarter: int, outputs: tuple[int, int, int], steps: int) -> Walk:
@@ -170,13 +171,13 @@ class ProgramBuilder:
         arch, rng, words = self.arch, self.rng, array("I")
         slots, widths = link.param_slots(arch), LaneWidths(arch.act_bits, arch.acc_bits)
         share = sum(bits for _, bits in slots.values())
-        reach = arch.psum_bits - 2
         for _ in range(self.param_lines):
             line = 0
             for lane in range(arch.lanes):
-                bias = rng.randrange(-(1 << reach), 1 << reach) % (1 << arch.acc_bits)
+                reach = 1 << rng.randint(arch.act_bits, arch.psum_bits - 2)
+                bias = rng.randrange(-reach, reach) % (1 << arch.acc_bits)
                 multiplier = rng.randrange(1 << (widths.mult - 1), 1 << widths.mult)
-                shift = rng.randint(arch.act_bits, min(widths.max_shift, arch.psum_bits + 2))
+                shift = rng.randint(widths.guard - 2, widths.guard + 5)
                 for name, value in (("bias", bias), ("multiplier", multiplier), ("shift", shift)):
                     line |= value << (lane * share + slots[name][0])
             words.extend((line >> (32 * index)) & 0xFFFF_FFFF for index in range(link.line_words(Space.PARAMS, arch)))
