@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+import random
+from typing import Any
+
+import pytest
+from amaranth.hdl import Fragment
+
+from systolith.hdl.loader import WeightLoader
+from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.timing import FETCH_LATENCY, MIN_PASS
+from tests.support.simulate import simulate
+
+ARCHES = {
+    "tiny": PRESETS["tiny"].with_(weight_lines=64),
+    "long": Arch(name="long", rows=8, cols=2, psum_spacing=4, weight_bits=5, weight_lines=64),
+    "rows": Arch(name="rows", rows=8, cols=4, psum_spacing=4, weight_rows=4, weight_lines=64),
+    "single": Arch(name="single", rows=4, cols=4, act_single_port=True, residual=False, weight_lines=64),
+}
+
+
+class Bench:
+    """Fills the memory, takes passes, and keeps account of the lines that must come."""
+
+    def __init__(self, arch: Arch, seed: int) -> None:
+        self.arch, self.rng = arch, random.Random(seed)
+        self.dut = WeightLoader(arch=arch)
+        self.lines = [self.rng.getrandbits(arch.weight_line_bits) for _ in range(arch.weight_lines)]
+        self.expected: dict[int, tuple[int, int]] = {}
+        self.cycle = self.line = 0
+
+    async def fill(self, ctx: Any) -> None:
+        ctx.set(self.dut.host_write, 1)
+        for line, value in enumerate(self.lines):
+            ctx.set(self.dut.host_line, line)
+            ctx.set(self.dut.host_data, value)
+            await ctx.tick()
+        ctx.set(self.dut.host_write, 0)
+
+    def expect_pass(self) -> None:
+        """A pass's rows, the first as the window issued now reaches the array."""
+        for row in range(self.arch.pass_lines):
+            self.expected[self.cycle + FETCH_LATENCY + row] = row, self.lines[self.line % self.arch.weight_lines]
+            self.line += 1
+
+    async def tick(self, ctx: Any) -> None:
+        valid = ctx.get(self.dut.weights.valid)
+        payload = self.dut.weights.payload
+        got = (ctx.get(payload.row), ctx.get(payload.data.as_value())) if valid else None
+        assert got == self.expected.pop(self.cycle, None), f"cycle {self.cycle}"
+        await ctx.tick()
+        self.cycle += 1
+
+    async def restart(self, ctx: Any) -> None:
+        self.line = 0
+        self.expected = {cycle: row for cycle, row in self.expected.items() if cycle < self.cycle + FETCH_LATENCY}
+        ctx.set(self.dut.restart, 1)
+        self.expect_pass()
+        await self.tick(ctx)
+        ctx.set(self.dut.restart, 0)
+
+    async def take(self, ctx: Any, jump: int | None = None) -> None:
+        """Wait until a pass may begin, and take it."""
+        while not ctx.get(self.dut.ready):
+            await self.tick(ctx)
+        self.line = self.line if jump is None else jump
+        for port, value in ((self.dut.taken, 1), (self.dut.jump, jump is not None), (self.dut.target, jump or 0)):
+            ctx.set(port, value)
+        self.expect_pass()
+        await self.tick(ctx)
+        ctx.set(self.dut.taken, 0)
+        ctx.set(self.dut.jump, self.rng.randrange(2))
+
+
+def test_attributes() -> None:
+    dut = WeightLoader(arch=ARCHES["long"])
+    Fragment.get(dut, None)
+    assert len(dut.host_data) == ARCHES["long"].weight_line_bits
+
+
+@pytest.mark.parametrize("name", ARCHES)
+def test_streams_passes_in_order_and_jumps(name: str) -> None:
+    bench = Bench(ARCHES[name], 3)
+
+    async def run(ctx: Any) -> None:
+        await bench.fill(ctx)
+        for _ in range(3):
+            await bench.restart(ctx)
+            for _ in range(12):
+                await bench.take(ctx, bench.rng.choice([None, None, bench.rng.randrange(64)]))
+                for _ in range(bench.rng.choice([0, 0, 5])):
+                    await bench.tick(ctx)
+
+    simulate(bench.dut, run)
+
+
+@pytest.mark.parametrize("name", ARCHES)
+def test_passes_are_as_short_as_their_weights_allow(name: str) -> None:
+    bench = Bench(ARCHES[name], 4)
+
+    async def run(ctx: Any) -> None:
+        await bench.restart(ctx)
+        begins = []
+        for _ in range(5):
+            await bench.take(ctx)
+            begins.append(bench.cycle)
+        length = max(bench.arch.pass_lines, MIN_PASS)
+        assert [later - sooner for sooner, later in zip(begins, begins[1:], strict=False)] == [length] * 4
+
+    bench.lines = [0] * bench.arch.weight_lines
+    simulate(bench.dut, run)
+
+
+@pytest.mark.parametrize("hold", range(MIN_PASS - 1))
+def test_a_late_pixel_holds_the_next_pass_back(hold: int) -> None:
+    bench = Bench(ARCHES["tiny"], 5)
+    bench.lines = [0] * bench.arch.weight_lines
+
+    async def run(ctx: Any) -> None:
+        await bench.restart(ctx)
+        await bench.take(ctx)
+        for _ in range(10):
+            await bench.tick(ctx)
+        ctx.set(bench.dut.hold, hold)
+        await bench.tick(ctx)
+        ctx.set(bench.dut.hold, 0)
+        for _ in range(hold):
+            assert not ctx.get(bench.dut.ready)
+            await bench.tick(ctx)
+        assert ctx.get(bench.dut.ready)
+
+    simulate(bench.dut, run)
