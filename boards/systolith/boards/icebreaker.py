@@ -12,10 +12,14 @@ from amaranth.vendor import SiliconBluePlatform
 from systolith.hdl.target import Target
 
 from .board import Board
+from .pll import Ice40Pll
 
 __all__ = ["BOARDS", "IcebreakerPlatform"]
 
 _OSCILLATOR = 12_000_000
+
+_PLL = Ice40Pll(input_hz=_OSCILLATOR, feedback=64, divider_log2=5)
+"""24 MHz."""
 
 
 class IcebreakerPlatform(SiliconBluePlatform):
@@ -25,7 +29,7 @@ class IcebreakerPlatform(SiliconBluePlatform):
     package = "SG48"
     default_clk = "clk12"
     resources = (
-        Resource("clk12", 0, Pins("35", dir="i"), Clock(_OSCILLATOR), Attrs(GLOBAL=True, IO_STANDARD="SB_LVCMOS")),
+        Resource("clk12", 0, Pins("35", dir="i"), Clock(_OSCILLATOR), Attrs(IO_STANDARD="SB_LVCMOS")),
         Resource(
             "uart",
             0,
@@ -48,6 +52,7 @@ BOARDS = (
         oscillator_hz=_OSCILLATOR,
         baud=1_000_000,
         loader="ice40_generic",
+        pll=_PLL,
     ),
 )
 """The one this tool builds for."""

@@ -301,9 +301,9 @@ def _presets() -> dict[str, Arch]:
         "icebreaker": Arch(
             name="icebreaker",
             rows=4,
-            cols=2,
+            cols=4,
             psum_spacing=4,
-            lane_cycles=2,
+            lane_cycles=4,
             act_lines=16384,
             act_granule=2,
             act_single_port=True,
