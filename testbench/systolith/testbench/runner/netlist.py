@@ -50,7 +50,8 @@ def synthesise(verilog: str, top: str) -> str:
     with tempfile.TemporaryDirectory(prefix="systolith-") as name:
         source, netlist = Path(name) / "source.v", Path(name) / "netlist.v"
         source.write_text(verilog)
-        commands = [f"read_verilog {source}", f"synth_ice40 -top {top} -dsp", f"write_verilog -noattr {netlist}"]
+        # never -dsp: its pass takes SB_MAC16 that the design instantiates for its own and rewrites their modes
+        commands = [f"read_verilog {source}", f"synth_ice40 -top {top}", f"write_verilog -noattr {netlist}"]
         process = subprocess.run(
             [sys.executable, "-c", _YOSYS, *commands],
             stdout=subprocess.PIPE,
