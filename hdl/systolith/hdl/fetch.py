@@ -73,12 +73,11 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         arch = self._arch
-        arrived = self._carry_tag(m)
+        self._carry_tag(m)
         self._address(m)
         inside = self._inside(m)
         line = Signal.like(self.memory_data, name="line", reset_less=True)
-        with m.If(arrived):
-            m.d.sync += line.eq(self.memory_data)
+        m.d.sync += line.eq(self.memory_data)
         rotated = self._rotate(m, line)
         for lane in range(arch.window):
             element = Signal(signed(arch.act_bits), name=f"element{lane}", reset_less=True)
@@ -86,8 +85,8 @@ class Fetch(wiring.Component):
             m.d.comb += self.windows.payload.data[lane].eq(element)
         return m
 
-    def _carry_tag(self, m: Module) -> Signal:
-        """Valid bit and tag beside the data. Returns whether a line is at the memory's output."""
+    def _carry_tag(self, m: Module) -> None:
+        """Valid bit and tag beside the data."""
         valid = [self.issue.valid]
         for step in range(1, FETCH_LATENCY + 1):
             valid.append(Signal(name=f"valid_{step}"))
@@ -97,7 +96,6 @@ class Fetch(wiring.Component):
         m.d.comb += self.windows.valid.eq(valid[FETCH_LATENCY])
         for name, shape in (("vector", unsigned(1)), ("maximum", unsigned(1)), ("tag", Tag)):
             m.d.comb += window[name].eq(delayed(m, self.issue.payload[name], shape, FETCH_LATENCY, name))
-        return valid[2]
 
     def _address(self, m: Module) -> None:
         """Cycle 0."""

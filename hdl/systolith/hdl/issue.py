@@ -123,7 +123,7 @@ class Issue(wiring.Component):
             m.d.comb += self.cause.eq(Counter.CONTROL)
         with m.Elif(tag.start & ~self.weights_ready):
             m.d.comb += self.cause.eq(Counter.WEIGHTS)
-        with m.Elif(tag.last & ~vector & lanes_busy):
+        with m.Elif(tag.last & lanes_busy):
             m.d.comb += self.cause.eq(Counter.LANES)
         with m.Elif(memory_taken):
             m.d.comb += self.cause.eq(Counter.MEMORY)
