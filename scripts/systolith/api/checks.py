@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from systolith.compiler.ir import Graph
@@ -15,7 +16,7 @@ from systolith.testbench.runner.backend import Observation, RtlSimulator
 from systolith.testbench.verify import Sample, verify
 
 from .build_folder import BuildFolder
-from .flow import Step
+from .flow import Step, no_step
 from .network import engine_feeds, make_sample, random_inputs
 from .report import named
 
@@ -59,9 +60,25 @@ def _timing_findings(program: Program, results: Sequence[RunResult]) -> list[str
 
 
 def check(
-    build: BuildFolder, *, simulator: str | None, samples: int, randoms: int, seed: int, step: Step
+    build: BuildFolder,
+    *,
+    simulator: str | None = None,
+    samples: int = 4,
+    randoms: int = 2,
+    seed: int = 0,
+    cache: Path | None = None,
+    step: Step = no_step,
 ) -> dict[str, Any]:
     """Compare reference, ISA model, RTL and cycle model; the figures, with one line a finding.
+
+    Args:
+        build: what to verify.
+        simulator: as for :class:`~systolith.testbench.runner.backend.RtlSimulator`.
+        samples: at most so many of the stored real inputs.
+        randoms: so many random inputs.
+        seed: of the random inputs.
+        cache: folder for built simulators; by default the user's.
+        step: told the progress.
 
     Raises:
         ImageError, InputFileError: the build folder is damaged.
@@ -71,7 +88,10 @@ def check(
     step("integer reference", 0, 0)
     cases = collect_samples(build, program, network, real=samples, randoms=randoms, seed=seed)
     rtl = RtlSimulator(
-        program.arch, simulator=simulator, progress=lambda done, total: step(f"RTL in {rtl.simulator}", done, total)
+        program.arch,
+        simulator=simulator,
+        cache=cache,
+        progress=lambda done, total: step(f"RTL in {rtl.simulator}", done, total),
     )
     step(f"build for {rtl.simulator} (kept for next time)", 0, 0)
     rtl.prepare()

@@ -21,7 +21,7 @@ from systolith.spec.image import Program
 from .build_folder import BuildFolder, fresh_folder
 from .report import build_report, render_report
 
-__all__ = ["SAMPLES", "Compiled", "Step", "compile"]
+__all__ = ["SAMPLES", "Compiled", "Step", "compile", "no_step"]
 
 SAMPLES = 32
 """Calibration inputs stored in a build folder for ``verify`` and ``simulate``."""
@@ -32,7 +32,7 @@ Step = Callable[[str, int, int], None]
 _STEPS = ("import", "prepare", "quantise", "drop_requant", "fuse_add", "emit", "Verilog")
 
 
-def _no_step(step: str, done: int, total: int) -> None:
+def no_step(step: str, done: int, total: int) -> None:
     """Report to nobody."""
 
 
@@ -49,7 +49,7 @@ class Compiled:
     samples: Mapping[str, NDArray[Any]]
     """Up to :data:`SAMPLES` calibration inputs, one array (N, ...) per input; empty if there were none."""
 
-    def write(self, folder: Path, step: Step = _no_step) -> BuildFolder:
+    def write(self, folder: Path, step: Step = no_step) -> BuildFolder:
         """Write everything, Verilog and report included, into a build folder that appears complete or not at all.
 
         Raises:
@@ -75,7 +75,7 @@ def compile(
     calibration: str | Path | None = None,
     *,
     config: QuantiseConfig | None = None,
-    step: Step = _no_step,
+    step: Step = no_step,
 ) -> Compiled:
     """Compile an ONNX file.
 
