@@ -54,6 +54,8 @@ class BuildReport:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> BuildReport:
         """The inverse of :meth:`to_json`. Raises KeyError or TypeError for another object."""
+        if not isinstance(data, dict) or not isinstance(data["use"], dict):
+            raise TypeError(f"expected the JSON object of a build report, got {data!r}")
         body = {key: value for key, value in data.items() if key != "meets_timing"}
         return cls(**body | {"use": {kind: Use(**entry) for kind, entry in data["use"].items()}})
 
