@@ -21,13 +21,6 @@ from .top import BoardTop
 
 __all__ = ["TimingFailure", "build", "report_path"]
 
-_EXCLUSIVE = ("frames", "accumulator", "program", "params")
-"""Memories of which no word is used that was read in the cycle it was written: a frame buffer is filled before it is
-played, a pixel's sums are at least a shortest pass apart, program and parameters are written between runs."""
-
-_SCRIPT = "\n".join(f"setparam -set COLLISION_X_MASK 1'1 *.{name}/t:$memrd_v2" for name in _EXCLUSIVE)
-"""Tells synthesis, which otherwise adds registers to each block RAM that order the two."""
-
 
 class TimingFailure(RuntimeError):
     """The routed design is slower than its clock."""
@@ -87,7 +80,7 @@ def build(
     flow, platform = FLOWS[board.target], board.platform()
     progress("elaboration", 0, len(flow.steps))
     top = BoardTop(board=board, engine=Engine(arch=arch, target=board.target))
-    plan = platform.prepare(top, NAME, synth_opts=flow.synth_opts, script_after_read=_SCRIPT)
+    plan = platform.prepare(top, NAME, synth_opts=flow.synth_opts)
     key = hashlib.sha256(plan.digest() + json.dumps(_tool_versions()).encode()).hexdigest()
     path = report_path(folder, board)
     report = _finished(path, key)

@@ -104,9 +104,10 @@ class FrameLayer(wiring.Component):
 
     @staticmethod
     def _add_buffer(m: Module, name: str, writer: Any, reader: Any) -> None:
-        m.submodules[name] = memory = Memory(shape=WORD, depth=FRAME_WORDS + 1, init=[])
-        write, read = memory.write_port(granularity=_BYTE), memory.read_port()
-        connect(m, writer, write)
-        # A buffer is never read while it is written. Said in this way, synthesis sees it too, and spends no logic on
-        # the order of a write and a read of one word.
-        m.d.comb += [read.addr.eq(reader.addr), read.en.eq(~write.en.any()), reader.data.eq(read.data)]
+        # A buffer is never read where it is being written. Said so, with the read's register written apart, synthesis
+        # spends no logic on defining what such a read gives.
+        m.submodules[name] = memory = Memory(shape=WORD, depth=FRAME_WORDS + 1, init=[], attrs={"no_rw_check": 1})
+        read, held = memory.read_port(domain="comb"), Signal(WORD, name=f"{name}_held", reset_less=True)
+        connect(m, writer, memory.write_port(granularity=_BYTE))
+        m.d.comb += [read.addr.eq(reader.addr), reader.data.eq(held)]
+        m.d.sync += held.eq(read.data)
