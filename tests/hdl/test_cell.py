@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+import random
+from typing import Any
+
+import pytest
+
+from systolith.hdl.cell import Cell
+from systolith.spec.arch import Arch
+from systolith.spec.timing import CELL_LATENCY
+from tests.support.simulate import simulate
+
+ARCHS = [
+    Arch(name="one row", rows=4, cols=2, psum_spacing=1),
+    Arch(name="two rows", rows=4, cols=2, psum_spacing=2, weight_rows=2),
+    Arch(name="four rows", rows=8, cols=2, psum_spacing=4, weight_rows=2),
+    Arch(name="eight rows", rows=8, cols=2, psum_spacing=8, act_bits=16, weight_bits=4, acc_bits=48),
+]
+
+
+def name(arch: Arch) -> str:
+    return arch.name
+
+
+def test_cells_of_an_arch_are_the_same_hardware() -> None:
+    assert Cell(arch=ARCHS[0]).identity == Cell(arch=ARCHS[0]).identity
+    assert Cell(arch=ARCHS[0]).identity != Cell(arch=ARCHS[1]).identity
+
+
+@pytest.mark.parametrize("arch", ARCHS, ids=name)
+def test_sums_products_and_passes_on(arch: Arch) -> None:
+    """Random traffic on all inputs, extremes often, against the registers of the docstring."""
+    rng = random.Random(arch.psum_spacing)
+    rows, groups = arch.psum_spacing, arch.psum_spacing // arch.weight_rows
+    dut = Cell(arch=arch)
+
+    def draw(bits: int) -> int:
+        top = 1 << (bits - 1)
+        return rng.choice([-top, top - 1, rng.randrange(-top, top)])
+
+    async def bench(ctx: Any) -> None:
+        shadow, active = [0] * rows, [0] * rows
+        products: list[int] = []
+        sums: dict[int, int] = {}
+        before: dict[str, Any] = {"acts": [0] * rows, "swap": 0, "load": 0}
+        for cycle in range(300):
+            west: dict[str, Any] = {"acts": [draw(arch.act_bits) for _ in range(rows)], "swap": int(rng.random() < 0.2)}
+            west["load"] = rng.randrange(1 << groups)
+            weights = [draw(arch.weight_bits) for _ in range(arch.weight_rows)]
+            above = rng.randrange(-1000, 1000)
+            ctx.set(dut.west, west)
+            ctx.set(dut.weights, weights)
+            ctx.set(dut.psum_in, above)
+            assert [ctx.get(dut.east.acts[row]) for row in range(rows)] == before["acts"]
+            assert (ctx.get(dut.east.swap), ctx.get(dut.east.load)) == (before["swap"], before["load"])
+            if cycle in sums:
+                assert ctx.get(dut.psum_out) == sums[cycle]
+            # the activations of the cycle before meet the active weights now; their products meet psum_in in the next
+            if cycle > 1:
+                sums[cycle + 1] = sum(products) + above
+            products = [act * weight for act, weight in zip(before["acts"], active, strict=True)]
+            active = list(shadow) if west["swap"] else active
+            for row in range(rows):
+                if west["load"] >> (row // arch.weight_rows) & 1:
+                    shadow[row] = weights[row % arch.weight_rows]
+            before = west
+            await ctx.tick()
+
+    simulate(dut, bench)
+
+
+def test_latency() -> None:
+    """One activation among zeros comes out when the timing says."""
+    arch = ARCHS[0]
+    dut = Cell(arch=arch)
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.west, {"acts": [0], "swap": 0, "load": 1})
+        ctx.set(dut.weights, [3])
+        await ctx.tick()
+        ctx.set(dut.west, {"acts": [5], "swap": 1, "load": 0})
+        for cycle in range(CELL_LATENCY + 2):
+            assert ctx.get(dut.psum_out) == (15 if cycle == CELL_LATENCY else 0)
+            await ctx.tick()
+            ctx.set(dut.west, {"acts": [0], "swap": 0, "load": 0})
+
+    simulate(dut, bench)

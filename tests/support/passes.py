@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Passes of an array cycle by cycle: what enters the datapath when, and what must come out."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from systolith.spec.arch import Arch
+from systolith.spec.timing import MIN_PASS
+
+__all__ = ["Pass", "Schedule", "draw_blocks", "plan"]
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Windows (M, rows) that meet weights (rows, cols); the first and the last of their block's reduction or not."""
+
+    windows: Ints
+    weights: Ints
+    first: bool
+    last: bool
+
+
+@dataclass
+class Schedule:
+    """Payloads by cycle."""
+
+    windows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    weights: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def cycles(self) -> int:
+        return max(self.windows) + 1
+
+
+def _extreme(rng: np.random.Generator, bits: int, shape: tuple[int, ...]) -> Ints:
+    """Random values, a third of them the ends of the range."""
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    values = rng.integers(low, high + 1, shape)
+    return np.where(rng.random(shape) < 1 / 3, rng.choice([low, high], shape), values)
+
+
+def draw_blocks(arch: Arch, seed: int, sizes: list[tuple[int, int]]) -> list[list[Pass]]:
+    """For each (pixels, passes) a block of passes over as many pixels."""
+    rng = np.random.default_rng(seed)
+    return [
+        [
+            Pass(
+                _extreme(rng, arch.act_bits, (pixels, arch.rows)),
+                _extreme(rng, arch.weight_bits, (arch.rows, arch.cols)),
+                first=index == 0,
+                last=index == count - 1,
+            )
+            for index in range(count)
+        ]
+        for pixels, count in sizes
+    ]
+
+
+def plan(arch: Arch, passes: list[Pass], rng: random.Random, *, relaxed: bool) -> Schedule:
+    """When the passes run: as densely as the contract allows, or (``relaxed``) with gaps and late weights.
+
+    The weights of a pass come from the cycle of the previous pass's first window on (the earliest allowed); relaxed,
+    later, but before the pass's own first window (the latest allowed).
+    """
+    schedule, start, previous = Schedule(), 0, -arch.pass_lines
+    for item in passes:
+        begin = start - arch.pass_lines if relaxed and rng.random() < 0.5 else previous
+        begin = max(begin, previous)
+        start = max(start, begin + arch.pass_lines)
+        _load(schedule, arch, item.weights, begin)
+        previous = start
+        start = max(_run(schedule, item, start, rng, relaxed), previous + arch.pass_lines)
+    earliest = min(schedule.weights)
+    return Schedule(
+        {cycle - earliest: payload for cycle, payload in schedule.windows.items()},
+        {cycle - earliest: payload for cycle, payload in schedule.weights.items()},
+    )
+
+
+def _load(schedule: Schedule, arch: Arch, weights: Ints, begin: int) -> None:
+    for row in range(arch.pass_lines):
+        lines = weights[row * arch.weight_rows : (row + 1) * arch.weight_rows]
+        schedule.weights[begin + row] = {"row": row, "data": lines.tolist()}
+
+
+def _run(schedule: Schedule, item: Pass, start: int, rng: random.Random, relaxed: bool) -> int:
+    """Enter the windows; returns the first cycle in which the next pass may begin.
+
+    That is when every pixel's next window, even if no gap holds it up, comes MIN_PASS cycles after its present one.
+    """
+    cycle, following = start, start
+    for pixel, window in enumerate(item.windows):
+        tag = {"start": int(pixel == 0), "first": int(item.first), "last": int(item.last), "advance": pixel % 4}
+        schedule.windows[cycle] = {"vector": 0, "maximum": 0, "tag": tag, "data": window.tolist()}
+        following = max(following, cycle + 1, cycle - pixel + MIN_PASS)
+        cycle += 1 + (rng.randrange(4) if relaxed and rng.random() < 0.4 else 0)
+    return following
