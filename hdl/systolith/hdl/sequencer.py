@@ -80,11 +80,13 @@ class Sequencer(wiring.Component):
                 m.d.sync += self.running.eq(1)
                 m.next = "FRONT"
             with m.State("FRONT"):
-                with m.If((index == 0) & (word[:4] == Op.END)), m.If(drained):
-                    m.d.sync += self.running.eq(0)
-                    m.next = "IDLE"
-                with m.Else():
-                    self._take(m, take, word, index, self.front, "STEPS")
+                self._take(m, take, word, index, self.front, "STEPS")
+                with m.If((index == 0) & (word[:4] == Op.END)):
+                    m.d.sync += index.eq(0)
+                    m.next = "END"
+            with m.State("END"), m.If(drained):
+                m.d.sync += self.running.eq(0)
+                m.next = "IDLE"
             with m.State("STEPS"):
                 m.d.comb += [take.eq(1), self.step_write.eq(1)]
                 m.d.sync += self.step_number.eq(self.step_number + 1)
