@@ -103,7 +103,8 @@ class ReferenceBackend:
     def run(self, program: Program, inputs: Sequence[Mapping[str, Ints]]) -> list[RunResult]:
         """One result for each element of ``inputs``."""
         acc_bits = program.arch.acc_bits
-        return [RunResult(run_integer(self.network, feeds, acc_bits=acc_bits)) for feeds in inputs]
+        keep = self.network.outputs
+        return [RunResult(run_integer(self.network, feeds, acc_bits=acc_bits, keep=keep)) for feeds in inputs]
 
 
 class IsaBackend:

@@ -33,7 +33,9 @@ __all__ = ["command"]
 @click.option("--count", type=click.IntRange(1), help="Only the first so many inputs.")
 @simulator_option
 @click.option(
-    "--waves", type=click.Path(path_type=Path), help="Write a waveform (.fst or .vcd, as the simulator has it)."
+    "--waves",
+    type=click.Path(path_type=Path),
+    help="Write a waveform; the suffix becomes .vcd (Verilator, Amaranth) or .fst (Icarus).",
 )
 @json_option
 def command(
@@ -49,7 +51,7 @@ def command(
 
     \b
       systolith simulate build/model --input x.npy --output y.npy
-      systolith simulate build/model --input x.npy --count 1 --waves run.fst
+      systolith simulate build/model --input x.npy --count 1 --waves run.vcd
     """
     build = BuildFolder(folder)
     program, network = build.program(), build.network()
@@ -67,6 +69,8 @@ def command(
         step(f"build for {rtl.simulator} (kept for next time)", 0, 0)
         rtl.prepare()
         results = rtl.run(program, feeds)
+    if rtl.waves:
+        click.echo(f"simulate: waveform in {rtl.waves}", err=True)
     answers = outputs_of(network, results)
     save_outputs(output, answers)
     counters = [result.counters for result in results if result.counters is not None]
