@@ -19,8 +19,11 @@ from systolith.spec.timing import FETCH_LATENCY, MIN_PASS
 
 __all__ = ["WeightLoader"]
 
-REQUEST_DELAY = FETCH_LATENCY - 1
-"""Cycles from an issue to the memory request, so that weights and window reach the array together."""
+REQUEST_DELAY = FETCH_LATENCY - 2
+"""Cycles from an issue to the memory request, so that weights and window reach the array together.
+
+The weights take two cycles: a large memory answers late in its cycle, so its output has a register of its own.
+"""
 
 
 class WeightLoader(wiring.Component):
@@ -105,9 +108,12 @@ class WeightLoader(wiring.Component):
             memory.write_en.eq(self.host_write),
             memory.write_addr.eq(self.host_line),
             memory.write_data.eq(self.host_data),
-            self.weights.payload.data.eq(memory.read_data),
         ]
-        m.d.sync += [self.weights.valid.eq(request), self.weights.payload.row.eq(group)]
+        answered, answer_row = Signal(), Signal.like(row, name="answer_row", reset_less=True)
+        data = Signal(arch.weight_line_bits, reset_less=True)
+        m.d.sync += [answered.eq(request), answer_row.eq(group), data.eq(memory.read_data)]
+        m.d.sync += [self.weights.valid.eq(answered), self.weights.payload.row.eq(answer_row)]
+        m.d.comb += self.weights.payload.data.eq(data)
 
     def _delayed_flag(self, m: Module, flag: Any, name: str) -> Any:
         """A flag after REQUEST_DELAY cycles; unlike data, flags are reset."""
