@@ -18,8 +18,8 @@ __all__ = ["BOARDS", "IcebreakerPlatform"]
 
 _OSCILLATOR = 12_000_000
 
-_PLL = Ice40Pll(input_hz=_OSCILLATOR, feedback=64, divider_log2=5)
-"""24 MHz."""
+_PLL = Ice40Pll(input_hz=_OSCILLATOR, feedback=80, divider_log2=6)
+"""15 MHz."""
 
 
 class IcebreakerPlatform(SiliconBluePlatform):
