@@ -74,12 +74,11 @@ class ActivationMemory(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        start, further = self._locate(m)
-        segments = [self._make_segment(m, segment, start, further) for segment in range(self._arch.act_segments)]
-        following = self._line_of(start) + 1
+        near, far, further = self._locate(m)
+        segments = [self._make_segment(m, segment, near, far, further) for segment in range(self._arch.act_segments)]
         banks = []
         for bank in range(self._arch.banks):
-            line = Mux(further[bank], following, self._line_of(start))[: len(self.host_line)]
+            line = Mux(further[bank], far, near)
             parts = [segment[bank].read_data for segment in segments]
             banks.append(self._select(m, f"bank{bank}", self.window_en | self.host_read, line, parts))
         m.d.comb += [self.window_data.eq(Cat(banks)), self.host_read_data.eq(Cat(banks))]
@@ -90,32 +89,36 @@ class ActivationMemory(wiring.Component):
     def _line_of(self, address: Value) -> Value:
         return address[self._offset_bits :]
 
-    def _locate(self, m: Module) -> tuple[Signal, Signal]:
-        """Where the window, or the host's line, starts, and the banks that then serve the following line."""
-        start, further = Signal(self._arch.act_addr_bits), Signal(self._arch.banks)
-        offset = start[clog2(self._arch.act_granule) : self._offset_bits]
-        host = Cat(Const(0, self._offset_bits), self.host_line)
-        m.d.comb += start.eq(Mux(self.host_read, host, self.window_addr))
-        m.d.comb += further.eq(Cat(offset > bank for bank in range(self._arch.banks)))
-        return start, further
+    def _locate(self, m: Module) -> tuple[Signal, Signal, Signal]:
+        """The line in which a window starts, or the host's; the following one; the banks that serve the latter."""
+        near, far = (Signal.like(self.host_line, name=name) for name in ("near", "far"))
+        further = Signal(self._arch.banks)
+        offset = self.window_addr[clog2(self._arch.act_granule) : self._offset_bits]
+        # the host's request does not pass the adder, which would make it late
+        m.d.comb += [
+            near.eq(Mux(self.host_read, self.host_line, self._line_of(self.window_addr))),
+            far.eq(self._line_of(self.window_addr) + 1),
+            further.eq(Cat(~self.host_read & (offset > bank) for bank in range(self._arch.banks))),
+        ]
+        return near, far, further
 
     def _of_segment(self, line: Value, segment: int) -> Value:
         """Whether a line lies in a segment."""
         return line[-1] == segment if self._arch.act_segments > 1 else Const(1)
 
-    def _make_segment(self, m: Module, segment: int, start: Signal, further: Signal) -> list[LineMemory]:
+    def _make_segment(self, m: Module, segment: int, near: Signal, far: Signal, further: Signal) -> list[LineMemory]:
         """The banks of a segment; an operand read there comes before the window's."""
         arch, lines = self._arch, clog2(self._segment_lines)
-        wanted, address = Signal(2, name=f"wanted{segment}"), []
-        for index in range(2):
-            line = (self._line_of(start) + index)[: len(self.host_line)]
+        wanted = Signal(2, name=f"wanted{segment}")
+        address = [Signal(lines, name=f"{name}_line{segment}") for name in ("near", "far")]
+        for index, line in enumerate((near, far)):
             read = (self.window_en | self.host_read) & self._of_segment(line, segment)
             if arch.residual:
                 operand = self._line_of(self.operand_addr)
                 taken = self.operand_en & self._of_segment(operand, segment)
-                line, read = Mux(taken, operand, line), taken | read
-            address.append(Signal(lines, name=f"{('near', 'far')[index]}_line{segment}"))
-            m.d.comb += [wanted[index].eq(read), address[index].eq(line[:lines])]
+                m.d.comb += [wanted[index].eq(taken | read), address[index].eq(Mux(taken, operand, line))]
+            else:
+                m.d.comb += [wanted[index].eq(read), address[index].eq(line)]
         banks = []
         for bank in range(arch.banks):
             banks.append(memory := self._make_bank(m, segment, bank))
