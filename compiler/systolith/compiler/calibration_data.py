@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_file import ArrayFileError, read_arrays
 from .errors import CalibrationError
 from .ir import Graph
 
@@ -46,13 +45,8 @@ def _read(path: Path) -> Mapping[str, NDArray[Any]]:
     if not path.is_file():
         raise CalibrationError(f"{path}: no such file; {expected}")
     try:
-        # A file opened here is also closed where numpy gives up on it.
-        with path.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return {"": content}
-            return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        return read_arrays(path)
+    except ArrayFileError as error:
         raise CalibrationError(f"{path}: cannot be read ({error}); {expected}") from error
 
 

@@ -7,7 +7,6 @@ The file is an ``.npz``: one array per constant (``constant:NAME``) and the JSON
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_file import read_arrays
 from .errors import InputFileError
 from .ir import AddAttributes, Graph, Node, QParams, Tensor
 
@@ -86,8 +86,8 @@ def load_graph(path: Path) -> Graph:
         InputFileError: the file is missing, damaged or something else.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            constants = {name.removeprefix(_PREFIX): file[name] for name in file.files if name.startswith(_PREFIX)}
-            return _graph(json.loads(str(file["graph"])), constants)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        constants = {name.removeprefix(_PREFIX): value for name, value in arrays.items() if name.startswith(_PREFIX)}
+        return _graph(json.loads(str(arrays["graph"])), constants)
+    except (ValueError, KeyError, TypeError) as error:
         raise InputFileError(f"{path}: not a network file of a build folder ({error}); compile again") from error

@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from systolith.compiler.array_file import ArrayFileError, read_arrays
 from systolith.compiler.errors import InputFileError
 from systolith.compiler.graph_file import load_graph, save_graph
 from systolith.compiler.ir import Graph
@@ -66,9 +66,8 @@ class BuildFolder:
         """Stored real inputs, one array (N, ...) per input; empty if none were given to ``compile``."""
         file = self.path / "samples.npz"
         try:
-            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-                return {name: data[name] for name in data.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            return read_arrays(file)
+        except ArrayFileError as error:
             raise InputFileError(f"{file}: not a file of samples ({error}); compile again") from error
 
     def report(self) -> dict[str, Any]:
