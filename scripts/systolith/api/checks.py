@@ -102,6 +102,7 @@ def check(
         "network": program.name,
         "arch": program.arch.name,
         "simulator": rtl.simulator,
+        "note": rtl.note,
         "real": sum(case.name.startswith("stored") for case in cases),
         "random": randoms,
         "seed": seed,

@@ -72,9 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     # The matrix products here are small: numpy's threads would wait for each other three times as long as they compute.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        systolith.main(args=arguments, standalone_mode=False)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        code = systolith.main(args=arguments, prog_name="systolith", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(ExitCode.USAGE)
@@ -87,4 +85,4 @@ def main(arguments: list[str] | None = None) -> None:
         if code is None:
             raise
         click.echo(f"systolith: {error}", err=True)
-        sys.exit(code)
+    sys.exit(code if isinstance(code, int) else ExitCode.OK)

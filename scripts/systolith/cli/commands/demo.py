@@ -55,6 +55,8 @@ def command(output: Path, arch: str, images: int, simulator: str | None, json_fi
     """
     with steps("demo") as step:
         figures = run_demo(output, arch=arch, simulator=simulator, images=images, step=step)
+    if figures["verify"]["note"]:
+        click.echo(f"demo: {figures['verify']['note']}", err=True)
     printed = write_json(json_file, figures)
     findings = figures["verify"]["findings"]
     if findings or not figures["hardware_equals_reference"]:

@@ -33,6 +33,8 @@ def command(folder: Path, simulator: str | None, samples: int, randoms: int, see
         figures = check(
             BuildFolder(folder), simulator=simulator, samples=samples, randoms=randoms, seed=seed, step=step
         )
+    if figures["note"]:
+        click.echo(f"verify: {figures['note']}", err=True)
     printed = write_json(json_file, figures)
     if figures["findings"]:
         raise Mismatch("; ".join(figures["findings"]))
