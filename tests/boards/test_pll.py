@@ -6,6 +6,7 @@ from systolith.boards.pll import Ecp5Pll, Ice40Pll
 
 def test_frequencies() -> None:
     assert Ecp5Pll(input_hz=25_000_000, feedback=2, divider=12).output_hz == 50_000_000
+    assert Ecp5Pll(input_hz=25_000_000, reference=2, feedback=3, divider=16).output_hz == 37_500_000
     assert Ice40Pll(input_hz=12_000_000, feedback=64, divider_log2=5).output_hz == 24_000_000
 
 
@@ -19,7 +20,7 @@ def test_frequencies() -> None:
 def test_ecp5_limits(feedback: int, divider: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Ecp5Pll(input_hz=25_000_000, feedback=feedback, divider=divider)
-    with pytest.raises(ValueError, match=r"PLL input \(MHz\) must be in 8..400, got 5"):
+    with pytest.raises(ValueError, match=r"PLL phase detector \(MHz\) must be in 10..400, got 5"):
         Ecp5Pll(input_hz=5_000_000, feedback=2, divider=50)
 
 

@@ -39,18 +39,19 @@ class Ecp5Pll:
 
     input_hz: int
     feedback: int
-    """Output over input."""
     divider: int
+    reference: int = 1
+    """The input is divided by this first; ``output_hz = input_hz / reference * feedback``."""
 
     def __post_init__(self) -> None:
         """Check the device's limits; raises ValueError."""
-        _check("PLL input (MHz)", self.input_hz / _MHZ, 8, 400)
+        _check("PLL phase detector (MHz)", self.input_hz / self.reference / _MHZ, 10, 400)
         _check("PLL oscillator (MHz)", self.output_hz * self.divider / _MHZ, 400, 800)
 
     @property
     def output_hz(self) -> int:
         """The frequency that comes out."""
-        return self.input_hz * self.feedback
+        return self.input_hz * self.feedback // self.reference
 
     def add(self, m: Module, port: Any, output: Signal, locked: Signal) -> None:
         """Add the input buffer and the primitive."""
@@ -74,7 +75,7 @@ class Ecp5Pll:
             p_CLKOP_CPHASE=self.divider // 2,
             p_CLKOP_FPHASE=0,
             p_FEEDBK_PATH="CLKOP",
-            p_CLKI_DIV=1,
+            p_CLKI_DIV=self.reference,
             p_CLKFB_DIV=self.feedback,
             i_CLKI=buffer.i,
             i_CLKFB=output,

@@ -18,8 +18,11 @@ __all__ = ["BOARDS", "Ulx3s25Platform", "Ulx3s85Platform"]
 
 _OSCILLATOR = 25_000_000
 
-_PLL = Ecp5Pll(input_hz=_OSCILLATOR, feedback=2, divider=12)
-"""50 MHz."""
+_PLL_25 = Ecp5Pll(input_hz=_OSCILLATOR, feedback=2, divider=12)
+"""50 MHz, of 72 that the routed 4 x 4 engine could."""
+
+_PLL_85 = Ecp5Pll(input_hz=_OSCILLATOR, reference=2, feedback=3, divider=16)
+"""37.5 MHz, of 52 that the routed 8 x 8 engine could."""
 
 _RESOURCES = [
     Resource("clk25", 0, Pins("G2", dir="i"), Clock(_OSCILLATOR), Attrs(IO_TYPE="LVCMOS33")),
@@ -66,7 +69,7 @@ BOARDS = (
         oscillator_hz=_OSCILLATOR,
         baud=1_000_000,
         loader="ulx3s",
-        pll=_PLL,
+        pll=_PLL_25,
     ),
     Board(
         name="ulx3s-85f",
@@ -76,7 +79,7 @@ BOARDS = (
         oscillator_hz=_OSCILLATOR,
         baud=1_000_000,
         loader="ulx3s",
-        pll=_PLL,
+        pll=_PLL_85,
     ),
 )
 """The sizes this tool builds for."""
