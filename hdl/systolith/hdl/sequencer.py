@@ -106,13 +106,12 @@ class Sequencer(wiring.Component):
         """The program memory, read one word ahead; returns the present word and the request to go on."""
         memory = LineMemory(bits=WORD_BITS, depth=self._arch.program_words, unit=WORD_BITS)
         m.submodules.program = memory
-        position, following, take = (
-            Signal(clog2(self._arch.program_words)),
-            Signal(clog2(self._arch.program_words)),
-            Signal(),
-        )
-        m.d.comb += following.eq(Mux(self.running, position + take, 0))
-        m.d.sync += position.eq(following)
+        bits, take = clog2(self._arch.program_words), Signal(name="take")
+        position, following = Signal(bits, name="position"), Signal(bits, name="following")
+        # kept beside the position, so that no adder lies before the memory
+        ahead = Signal(bits, name="ahead", init=1)
+        m.d.comb += following.eq(Mux(self.running, Mux(take, ahead, position), 0))
+        m.d.sync += [position.eq(following), ahead.eq(following + 1)]
         word = Signal(WORD_BITS)
         m.d.comb += [
             memory.read_en.eq(self.run | self.running | self.host_read),
