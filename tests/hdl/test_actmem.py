@@ -60,7 +60,7 @@ async def host_fill(ctx: Any, dut: ActivationMemory, traffic: Traffic) -> None:
         whole = sum((value & mask) << (index * arch.act_bits) for index, value in enumerate(values))
         ctx.set(dut.host_write, 1)
         ctx.set(dut.host_line, line)
-        ctx.set(dut.host_write_data, whole)
+        ctx.set(dut.host_data, whole)
         await ctx.tick()
     ctx.set(dut.host_write, 0)
 
@@ -77,7 +77,7 @@ async def host_check(ctx: Any, dut: ActivationMemory, traffic: Traffic) -> None:
         await ctx.tick().repeat(2)
         values = traffic.elements[line * arch.line : (line + 1) * arch.line]
         whole = sum((value & mask) << (index * arch.act_bits) for index, value in enumerate(values))
-        assert ctx.get(dut.host_read_data) == whole
+        assert ctx.get(dut.window_data.as_value()) == whole
 
 
 async def one_cycle(ctx: Any, dut: ActivationMemory, traffic: Traffic) -> None:

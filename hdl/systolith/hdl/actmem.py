@@ -34,8 +34,8 @@ class ActivationMemory(wiring.Component):
         store_en, store_addr, store_data: In; write ``lanes`` elements at a multiple of ``lanes``. In a single-port
         memory it
             wins over both reads in its segment.
-        host_read, host_write, host_line, host_write_data: In; a whole line. Nothing else may be asked for in the same
-        cycle. host_read_data: Out.
+        host_read, host_write, host_line, host_data: In; a whole line; ``window_data`` shows a line read until the next
+            read. Nothing else may be asked for in the same cycle.
     """
 
     def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
@@ -58,8 +58,7 @@ class ActivationMemory(wiring.Component):
                 "host_read": In(1),
                 "host_write": In(1),
                 "host_line": In(clog2(arch.act_lines)),
-                "host_read_data": Out(arch.act_line_bits),
-                "host_write_data": In(arch.act_line_bits),
+                "host_data": In(arch.act_line_bits),
             }
         )
 
@@ -81,7 +80,7 @@ class ActivationMemory(wiring.Component):
             line = Mux(further[bank], far, near)
             parts = [segment[bank].read_data for segment in segments]
             banks.append(self._select(m, f"bank{bank}", self.window_en | self.host_read, line, parts))
-        m.d.comb += [self.window_data.eq(Cat(banks)), self.host_read_data.eq(Cat(banks))]
+        m.d.comb += self.window_data.eq(Cat(banks))
         if self._arch.residual:
             self._serve_operand(m, [Cat(bank.read_data for bank in segment) for segment in segments])
         return m
@@ -151,7 +150,7 @@ class ActivationMemory(wiring.Component):
         for unit in range(granule):
             element = bank * granule + unit
             part = slice(unit * arch.act_bits, (unit + 1) * arch.act_bits)
-            host = self.host_write_data[element * arch.act_bits : (element + 1) * arch.act_bits]
+            host = self.host_data[element * arch.act_bits : (element + 1) * arch.act_bits]
             hit = self.store_en & (position == element // arch.lanes)
             m.d.comb += [
                 memory.write_en[unit].eq((hit | self.host_write) & here),

@@ -155,8 +155,8 @@ class Engine(wiring.Component):
             memory.host_read.eq(port.read),
             memory.host_write.eq(port.write_activations),
             memory.host_line.eq(port.line),
-            memory.host_write_data.eq(port.data_activations),
-            port.value_activations.eq(memory.host_read_data),
+            memory.host_data.eq(port.data_activations),
+            port.value_activations.eq(fetch.line),
         ]
 
     def _count(self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, counters: Counters) -> None:

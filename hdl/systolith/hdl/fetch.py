@@ -51,6 +51,7 @@ class Fetch(wiring.Component):
         busy: Out; a window issued earlier still needs ``config``.
         memory_en, memory_addr: Out; the read request, one cycle after the issue.
         memory_data: In; one cycle later: the line's elements in bank order.
+        line: Out; ``memory_data`` from a register.
         windows: Out; valid-only stream, FETCH_LATENCY cycles after the issue.
     """
 
@@ -65,6 +66,7 @@ class Fetch(wiring.Component):
                 "memory_en": Out(1),
                 "memory_addr": Out(arch.act_addr_bits),
                 "memory_data": In(data.ArrayLayout(signed(arch.act_bits), arch.line)),
+                "line": Out(data.ArrayLayout(signed(arch.act_bits), arch.line)),
                 "windows": Out(flow(WindowPayload(arch))),
             }
         )
@@ -76,8 +78,9 @@ class Fetch(wiring.Component):
         self._carry_tag(m)
         self._address(m)
         inside = self._inside(m)
-        line = Signal.like(self.memory_data, name="line", reset_less=True)
+        line = Signal.like(self.memory_data, name="line_register", reset_less=True)
         m.d.sync += line.eq(self.memory_data)
+        m.d.comb += self.line.eq(line)
         rotated = self._rotate(m, line)
         for lane in range(arch.window):
             element = Signal(signed(arch.act_bits), name=f"element{lane}", reset_less=True)

@@ -33,14 +33,14 @@ _Header = data.StructLayout({"line": 24, "space": 4, "command": 4})
 class HostPort(wiring.Component):
     """Turns link words into accesses to the memories and into runs.
 
-    A written word takes one cycle, a read one two, and each line read one more.
+    A written word takes one cycle, a read one two, and each line read two more.
 
     Members:
         host_in: In; stream of words. host_out: Out; stream of :data:`Answer`, from registers.
         line: Out; the line to write or to read.
         write_<space>, data_<space>: Out; write a line, for the writable spaces.
         read: Out; read ``line`` of all readable spaces.
-        value_<space>: In; the line, one cycle after ``read`` and until the next; for all but IDENT.
+        value_<space>: In; the line, from the second cycle after ``read`` until the next; for all but IDENT.
         run: Out; begin a run. running: In; high from the cycle after ``run`` to the run's last.
     """
 
@@ -153,6 +153,9 @@ class HostPort(wiring.Component):
     def _read(self, m: Module) -> None:
         with m.State("READ"):
             m.d.comb += self.read.eq(1)
+            m.next = "ANSWERED"
+        with m.State("ANSWERED"):
+            # the activation memory's answer reaches its register
             m.next = "LOAD"
         with m.State("LOAD"):
             self._answer(m, self._read_word(m), self._final_word & (self._left == 1), "SEND")
