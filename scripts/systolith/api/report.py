@@ -154,6 +154,6 @@ def report_view(figures: Figures) -> RenderableType:
 
 def render_report(figures: Figures) -> str:
     """The report as text."""
-    console = Console(file=StringIO(), width=WIDTH, record=True, highlight=False)
+    console = Console(file=StringIO(), width=WIDTH, record=True, highlight=False, markup=False)
     console.print(report_view(figures))
     return console.export_text()

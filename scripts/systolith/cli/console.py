@@ -19,8 +19,8 @@ __all__ = ["Advance", "json_option", "out", "steps", "write_json"]
 _WIDTH = 110
 """Columns where there is no terminal to ask."""
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
-"""Results."""
+out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
+"""Results; the brackets in names are theirs."""
 
 _err = Console(stderr=True, highlight=False)
 """Progress and remarks."""
@@ -44,6 +44,7 @@ def write_json(file: Path | None, figures: Mapping[str, Any]) -> bool:
     if str(file) == "-":
         click.echo(text, nl=False)
         return True
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     return False
 

@@ -23,6 +23,7 @@ def save_outputs(file: Path | None, answers: Mapping[str, NDArray[Any]]) -> None
     """Write outputs: the only one as ``.npy``, all by name as ``.npz``."""
     if file is None:
         return
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("wb") as stream:
         if file.suffix == ".npz":
             np.savez(stream, allow_pickle=False, **answers)

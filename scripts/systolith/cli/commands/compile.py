@@ -46,4 +46,4 @@ def command(model: Path, arch: str, calib: Path | None, output: Path, method: Me
     figures = folder.report()
     if not write_json(json_file, figures):
         out.print(report_view(figures))
-        out.print(f"\nwritten to {output}; next: systolith verify {output}")
+        click.echo(f"\nwritten to {output}; next: systolith verify {output}")

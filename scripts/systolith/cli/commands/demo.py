@@ -20,18 +20,18 @@ __all__ = ["command"]
 def _print(figures: dict[str, Any]) -> None:
     accuracy, verdict, folder = figures["accuracy"], figures["verify"], figures["folder"]
     out.print(report_view(figures))
-    out.print(
+    click.echo(
         f"\naccuracy  float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%} "
         f"({accuracy['images']} held-out images); hardware {accuracy['hardware']:.1%} "
         f"(the first {accuracy['hardware_images']})"
     )
-    out.print(
+    click.echo(
         f"verified  integer reference == ISA model == RTL in {figures['simulator']}: {verdict['elements']} outputs and "
         f"{verdict['stores']:,} stores, bit for bit"
     )
-    out.print(f"cycles    {verdict['cycles']:,} an inference, as the cycle model predicts to the cycle")
-    out.print(f"files     {folder}: engine.v, program.slp, report.txt, report.json")
-    out.print(f"next      systolith simulate {folder} --input x.npy, systolith inspect {folder} --tiles")
+    click.echo(f"cycles    {verdict['cycles']:,} an inference, as the cycle model predicts to the cycle")
+    click.echo(f"files     {folder}: engine.v, program.slp, report.txt, report.json")
+    click.echo(f"next      systolith simulate {folder} --input x.npy, systolith inspect {folder} --tiles")
 
 
 @click.command()

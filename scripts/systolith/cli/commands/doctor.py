@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from systolith.boards.tools import PACKAGES
 from systolith.cli.console import json_option, out, write_json
@@ -46,7 +47,9 @@ def _table(tools: list[Tool]) -> Table:
     for heading in ("tool", "version", "for", "how to get it"):
         table.add_column(heading, no_wrap=heading in ("tool", "version"))
     for tool in tools:
-        table.add_row(tool.name, tool.version or "[red]not found[/red]", tool.purpose, "" if tool.found else tool.get)
+        table.add_row(
+            tool.name, tool.version or Text("not found", style="red"), tool.purpose, "" if tool.found else tool.get
+        )
     return table
 
 
@@ -68,6 +71,6 @@ def command(json_file: Path | None) -> None:
     }
     if not write_json(json_file, figures):
         out.print(_table(tools))
-        out.print(f"simulator: {simulator or 'none'}. {note}".rstrip(". ") + ".")
+        click.echo(f"simulator: {simulator or 'none'}. {note}".rstrip(". ") + ".")
     if not simulator:
         click.get_current_context().exit(ExitCode.TOOL)

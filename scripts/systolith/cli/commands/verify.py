@@ -10,7 +10,7 @@ import click
 from systolith.api.build_folder import BuildFolder
 from systolith.api.checks import check
 from systolith.api.errors import Mismatch
-from systolith.cli.console import json_option, out, steps, write_json
+from systolith.cli.console import json_option, steps, write_json
 from systolith.cli.options import simulator_option
 
 __all__ = ["command"]
@@ -39,9 +39,9 @@ def command(folder: Path, simulator: str | None, samples: int, randoms: int, see
     if figures["findings"]:
         raise Mismatch("; ".join(figures["findings"]))
     if not printed:
-        out.print(
+        click.echo(
             f"equal: {figures['real']} real and {figures['random']} random inputs (seed {seed}), "
             f"{figures['elements']:,} output elements and {figures['stores']:,} stores, "
             f"integer reference == ISA model == RTL in {figures['simulator']}"
         )
-        out.print(f"cycles: {figures['cycles']:,} an inference, as the cycle model predicts to the cycle")
+        click.echo(f"cycles: {figures['cycles']:,} an inference, as the cycle model predicts to the cycle")

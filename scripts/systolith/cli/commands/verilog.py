@@ -36,4 +36,5 @@ def command(arch: str, target: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text)
