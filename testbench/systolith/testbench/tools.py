@@ -149,6 +149,7 @@ _FINDERS: tuple[Callable[[], Tool], ...] = (
     _compiler,
     lambda: _command("make", "builds Verilator's output", "apt install make"),
     _icarus,
+    lambda: _command("perl", "Verilator's own wrapper script, not used here", "apt install perl (optional)", "-v"),
 )
 
 
