@@ -145,7 +145,7 @@ def test_an_empty_program_ends_at_once() -> None:
     log = play(builder(ARCHES["tiny"], 0).program(), 0, runs=2)
     for run in range(2):
         counters = counters_of(log, run)
-        assert counters == dict.fromkeys(Counter, 0) | {Counter.CYCLES: 2, Counter.CONTROL: 2}
+        assert counters == dict.fromkeys(Counter, 0) | {Counter.CYCLES: 3, Counter.CONTROL: 3}
 
 
 @pytest.mark.parametrize("pixels", [(1, 1), (2, 1), (3, 1), (4, 1), (3, 3)])

@@ -81,7 +81,8 @@ class Sequencer(wiring.Component):
                 m.next = "FRONT"
             with m.State("FRONT"):
                 self._take(m, take, word, index, self.front, "STEPS")
-                with m.If((index == 0) & (word[:4] == Op.END)):
+                # from the register: the memory answers late in its cycle
+                with m.If((index == 1) & (self.front.op == Op.END)):
                     m.d.sync += index.eq(0)
                     m.next = "END"
             with m.State("END"), m.If(drained):
