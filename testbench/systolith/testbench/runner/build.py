@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import cocotb_tools.config
-
 from systolith.testbench.tools import verilator_environment, verilator_root
 
 from .cache import cached, digest
@@ -99,9 +97,16 @@ def _ports_file(request: _Request) -> Path:
     return path
 
 
+def _cocotb() -> tuple[Path, Path]:
+    """Folders of cocotb's libraries and sources; it is an extra, and Amaranth's simulator does without it."""
+    from cocotb_tools import config
+
+    return config.libs_dir, config.share_dir
+
+
 def _verilate(request: _Request, root: Path) -> None:
-    libraries = cocotb_tools.config.libs_dir
-    main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    libraries, sources = _cocotb()
+    main = sources / "lib" / "verilator" / "verilator.cpp"
     command = [str(root / "bin" / "verilator_bin"), *_VERILATE, *_SPLIT, "-Mdir", "obj"]
     command += ["--top-module", request.top, "--prefix", "Vtop", "-o", f"../{request.top}"]
     command += ["-Wall", "-Wno-fatal", "--timescale", TIMESCALE]
@@ -209,6 +214,6 @@ def build(simulator: str, key: str, top: str, verilog: Callable[[], str], *, cac
         (folder / f"{top}.v").write_text(verilog())
         BUILDERS[simulator](_Request(folder, top, waves, cache))
 
-    tools = [metadata.version("cocotb"), str(cocotb_tools.config.libs_dir), Path(__file__).read_text()]
+    tools = [metadata.version("cocotb"), str(_cocotb()[0]), Path(__file__).read_text()]
     name = digest([simulator, key, top, str(waves), *tools])
     return Build(simulator, cached(cache, f"{simulator}-{name}", make), top, waves)

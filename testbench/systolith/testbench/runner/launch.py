@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cocotb_tools.runner import get_runner
-
 from systolith.testbench.job import JOB_VARIABLE, PROGRESS_FILE, LinkJob, LinkLog, read_log
 
 from .build import WAVE_FILES, Build
@@ -48,6 +46,9 @@ def _reporting(file: Path, report: Callable[[int], None]) -> Iterator[None]:
 
 def _simulate(build: Build, folder: Path, log: Path) -> None:
     """One simulator process; its output goes to ``log``. Failures show in what it leaves behind."""
+    # an extra: whoever only uses Amaranth's simulator has no cocotb
+    from cocotb_tools.runner import get_runner
+
     arguments = ["--trace-file", WAVE_FILES[build.simulator]] if build.waves and build.simulator == "verilator" else []
     try:
         get_runner(build.simulator).test(

@@ -68,6 +68,8 @@ class Session:
             SimulationError: the design does not build, or the simulator broke off.
         """
         self.prepare()
+        if self.waves is not None:
+            self.waves.parent.mkdir(parents=True, exist_ok=True)
         if self._build is None:
             return self._exchange_here(job, report)
         with tempfile.TemporaryDirectory(prefix="systolith-") as name:
