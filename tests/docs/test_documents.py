@@ -181,7 +181,7 @@ def test_the_exit_codes_in_the_readme_are_the_code_s() -> None:
 
 @pages(PAGES)
 def test_commands_mentioned_in_text_exist(page: Path) -> None:
-    for name in re.findall(r"`systolith ([a-z]+)", page.read_text()):
+    for name in re.findall(r"`systolith\s+([a-z]+)", page.read_text()):
         assert name in COMMANDS, f"{page.name}: systolith {name}"
 
 
