@@ -21,6 +21,7 @@ from systolith.api.flow import Compiled, compile
 from systolith.api.report import build_report
 from systolith.cli.exit_codes import ExitCode
 from systolith.cli.main import COMMANDS
+from systolith.compiler.frontend.operators import COMPUTED, QUANTISERS
 from systolith.spec.arch import PRESETS
 from tests.support.simulators import needs
 
@@ -183,6 +184,13 @@ def test_the_exit_codes_in_the_readme_are_the_code_s() -> None:
 def test_commands_mentioned_in_text_exist(page: Path) -> None:
     for name in re.findall(r"`systolith\s+([a-z]+)", page.read_text()):
         assert name in COMMANDS, f"{page.name}: systolith {name}"
+
+
+def test_the_readme_lists_the_operators_that_are_accepted() -> None:
+    entry = re.search(r"^- \*\*Operators\*\*: (.*?)^- ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert entry is not None
+    listed = set(re.findall(r"\b(?:[A-Z][a-z]+)+\b", entry[1]))
+    assert listed == {*COMPUTED, *QUANTISERS}
 
 
 # ---------------------------------------------------------------------- figures
