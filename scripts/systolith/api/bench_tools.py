@@ -88,7 +88,7 @@ def bench_subject() -> Subject:
 def verilog_modules(text: str) -> dict[str, int]:
     """Modules of a Verilog text by name, with the number of places that instantiate each."""
     names = re.findall(r"^module (\w+)", text, re.MULTILINE)
-    used = re.findall(r"^ +(\w+) (?:#\(|\S+ \()", text, re.MULTILINE)
+    used = re.findall(r"^ +(\w+) (?:#\(|\S+ +\()", text, re.MULTILINE)
     return {name: used.count(name) for name in names}
 
 

@@ -76,7 +76,9 @@ class BuildFolder:
             data = json.loads(self.report_file.read_text())
         except (OSError, ValueError) as error:
             raise InputFileError(f"{self.report_file}: not a report ({error}); compile again") from error
-        return dict(data)
+        if not isinstance(data, dict):
+            raise InputFileError(f"{self.report_file}: not a report ({type(data).__name__}); compile again")
+        return data
 
     def write(
         self,

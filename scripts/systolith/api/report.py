@@ -22,6 +22,8 @@ Figures = dict[str, Any]
 
 WIDTH = 110
 """Columns of a report written to a file."""
+_NAME = 24
+"""Columns of a layer's name, so that the table fits 80."""
 
 
 def attribution(counters: Mapping[Counter, int], arch: Arch) -> dict[str, float]:
@@ -91,6 +93,11 @@ def _tensor(network: Graph, name: str) -> Figures:
     return figures
 
 
+def _short(name: str) -> str:
+    """The end of a long name, which is where exporters put what tells layers apart."""
+    return name if len(name) <= _NAME else "…" + name[1 - _NAME :]
+
+
 def layer_table(figures: Figures) -> Table:
     """A row a layer."""
     table = Table(
@@ -100,7 +107,7 @@ def layer_table(figures: Figures) -> Table:
         table.add_column(heading, justify="left" if heading in ("layer", "kind", "output") else "right", no_wrap=True)
     for layer in figures["layers"]:
         table.add_row(
-            layer["name"][-28:],
+            _short(layer["name"]),
             layer["kind"],
             "x".join(map(str, layer["output"][1:])),
             f"{layer['macs']:,}",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.table import Table
 
 from systolith.compiler.ir import Graph, Node
@@ -11,22 +12,31 @@ from systolith.spec.image import Program
 from systolith.spec.isa import decode_program, disassemble
 from systolith.spec.link import Counter, Space
 
-__all__ = ["graph_table", "memory_map_table", "program_text", "tile_table"]
+__all__ = ["graph_table", "memory_map_table", "plain_table", "program_text", "tile_table"]
 
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _details(node: Node, graph: Graph) -> str:
-    """Window geometry, bounds and fused operators."""
-    window = {
-        key: "x".join(map(str, value)) if isinstance(value, tuple) else value
-        for key, value in node.attributes.items()
-        if key in ("kernel", "kernel_shape", "strides", "pads", "dilations", "group", "lo", "hi")
-    }
-    fused = "+".join(node.origin)
-    return ", ".join([*([fused] if fused else []), *(f"{key} {value}" for key, value in window.items())])
+_USUAL = {"strides": 1, "dilations": 1, "group": 1, "pads": 0}
+"""Window attributes, left out where every value is this one."""
+
+
+def _attribute(node: Node, key: str) -> list[str]:
+    value = node.attributes.get(key)
+    values = value if isinstance(value, tuple) else (value,)
+    if value is None or all(item == _USUAL.get(key) for item in values):
+        return []
+    return [f"{key} {'x'.join(map(str, values))}"]
+
+
+def _details(node: Node) -> str:
+    """Window geometry where it is unusual, and the integers that the result is clipped to."""
+    keys = ("kernel", "kernel_shape", "strides", "pads", "dilations", "group")
+    bounds = [f"{node.attributes['lo']}..{node.attributes['hi']}"] if "lo" in node.attributes else []
+    window = [part for key in keys for part in _attribute(node, key)]
+    return ", ".join(window + bounds)
 
 
 def _quantisation(graph: Graph, tensor: str) -> str:
@@ -34,11 +44,24 @@ def _quantisation(graph: Graph, tensor: str) -> str:
     return f"{qparams.scale:.6g} / {qparams.zero_point}" if qparams is not None else "float"
 
 
+def plain_table(title: str = "", caption: str = "") -> Table:
+    """A table without frames, which leaves the width of a small terminal to its contents."""
+    return Table(
+        title=title or None,
+        caption=caption or None,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+
+
 def graph_table(graph: Graph) -> Table:
-    """A row a node: operator, shape and quantisation of its output."""
-    table = Table(title=graph.name, title_justify="left")
-    for heading in ("node", "operator", "inputs", "output", "scale / zero point", "details"):
-        table.add_column(heading, overflow="fold")
+    """A row a node: the operators it does, shape and quantisation of its output."""
+    table = plain_table(graph.name)
+    for heading in ("node", "operator", "inputs", "output", "scale / zero", "details"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("output", "scale / zero"))
     for name in graph.inputs:
         table.add_row("", "input", "", _shape(graph.tensors[name].shape), _quantisation(graph, name), name)
     for node in graph.nodes:
@@ -46,11 +69,11 @@ def graph_table(graph: Graph) -> Table:
         activations = [name for name in node.inputs if name in graph.tensors]
         table.add_row(
             node.name,
-            node.op,
+            "+".join(node.origin) or node.op,
             ", ".join(activations),
             _shape(graph.tensors[output].shape),
             _quantisation(graph, output),
-            _details(node, graph),
+            _details(node),
         )
     for step in graph.host_tail:
         table.add_row("", step, "", "", "", "on the host, after the run")
@@ -59,10 +82,12 @@ def graph_table(graph: Graph) -> Table:
 
 def tile_table(program: Program) -> Table:
     """A row a descriptor: its loops and its cycles by cause."""
-    table = Table(title=f"tiles of {program.name} on {program.arch.name}", title_justify="left")
-    headings = ["layer", "tile", "operation", "loops", "cycles", "active", "weights", "memory", "lanes", "drain"]
+    table = plain_table(f"tiles of {program.name} on {program.arch.name}")
+    headings = ["layer", "tile", "does", "loops", "cycles", "active", "weights", "memory", "lanes", "drain"]
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("layer", "operation", "loops") else "right")
+        text = heading in ("layer", "loops")
+        right = heading not in ("layer", "does", "loops")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=not text, overflow="fold")
     descriptors = decode_program(program.segments[Space.PROGRAM], program.arch)
     predicted = predict(program).descriptors
     shown = (Counter.CYCLES, Counter.ACTIVE, Counter.WEIGHTS, Counter.MEMORY, Counter.LANES, Counter.DRAIN)
@@ -77,9 +102,9 @@ def tile_table(program: Program) -> Table:
 
 def memory_map_table(program: Program) -> Table:
     """A row a tensor in the activation memory."""
-    table = Table(title="activation memory (elements)", title_justify="left")
-    for heading in ("tensor", "first", "elements", "height", "width", "channels", "channel pitch", "row pitch"):
-        table.add_column(heading, justify="left" if heading == "tensor" else "right")
+    table = plain_table("activation memory (elements)")
+    for heading in ("tensor", "first", "elements", "height", "width", "channels", "pixel", "row"):
+        table.add_column(heading, justify="left" if heading == "tensor" else "right", no_wrap=heading != "tensor")
     tensors = [*program.inputs, *(layer.output for layer in program.layers)]
     for tensor in tensors:
         numbers = (tensor.base, tensor.elements, tensor.height, tensor.width, tensor.channels)

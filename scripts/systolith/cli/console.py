@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ __all__ = ["Advance", "json_option", "out", "steps", "write_json"]
 _WIDTH = 110
 """Columns where there is no terminal to ask."""
 
-out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
+out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH)
 """Results; the brackets in names are theirs."""
 
 _err = Console(stderr=True, highlight=False)

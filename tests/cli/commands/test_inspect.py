@@ -18,10 +18,10 @@ def test_float_network(small: SmallBuild) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], ["QConv", "scale / zero point"]),
-        (["--graph"], ["QConv", "scale / zero point"]),
+        ([], ["Conv+Relu", "scale / zero"]),
+        (["--graph"], ["Conv+Relu", "scale / zero"]),
         (["--tiles"], ["tiles of small on tiny", "MATRIX"]),
-        (["--memory"], ["activation memory (elements)", "row pitch"]),
+        (["--memory"], ["activation memory (elements)", "channels"]),
         (["--disassemble"], ["; conv0, tile 0", "END"]),
         (["--tiles", "--memory"], ["tiles of small", "activation memory"]),
     ],

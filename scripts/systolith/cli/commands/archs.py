@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from systolith.api.views import plain_table
 from systolith.cli.console import json_option, out, write_json
 from systolith.spec.arch import PRESETS, Arch, load_arch
 from systolith.spec.isa import document
@@ -22,8 +23,8 @@ def _kib(bits: int) -> str:
 def _row(arch: Arch) -> list[str]:
     return [
         arch.name,
-        f"{arch.rows} x {arch.cols}",
-        f"{arch.act_bits} / {arch.weight_bits} / {arch.acc_bits}",
+        f"{arch.rows}x{arch.cols}",
+        f"{arch.act_bits}/{arch.weight_bits}/{arch.acc_bits}",
         str(arch.lanes),
         str(arch.weight_rows),
         _kib(arch.act_depth * arch.act_bits),
@@ -34,8 +35,8 @@ def _row(arch: Arch) -> list[str]:
 
 
 def _table(archs: list[Arch]) -> Table:
-    table = Table(title="architectures", caption="the lines of a JSON file with these parameters make your own")
-    for heading in ("name", "array", "act / weight / acc bits", "lanes", "WL", "act KiB", "weight KiB", "tile", "hash"):
+    table = plain_table(caption="bits: activation, weight, accumulator; WL: weight rows a cycle; tile: pixels.")
+    for heading in ("name", "array", "bits", "lanes", "WL", "act KiB", "weight KiB", "tile", "hash"):
         table.add_column(heading, justify="left" if heading in ("name", "hash") else "right", no_wrap=True)
     for arch in archs:
         table.add_row(*_row(arch))

@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from systolith.api.views import plain_table
 from systolith.boards.tools import PACKAGES
 from systolith.cli.console import json_option, out, write_json
 from systolith.cli.exit_codes import ExitCode
@@ -43,7 +44,7 @@ def _all_tools() -> list[Tool]:
 
 
 def _table(tools: list[Tool]) -> Table:
-    table = Table()
+    table = plain_table()
     for heading in ("tool", "version", "for", "how to get it"):
         table.add_column(heading, no_wrap=heading in ("tool", "version"))
     for tool in tools:
