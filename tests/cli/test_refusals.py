@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from systolith.cli.errors import exit_code_of
 from systolith.cli.exit_codes import ExitCode
 from systolith.spec.arch import PRESETS
-from systolith.spec.image import ImageError, load_program
+from systolith.spec.image import WrongEngine, load_program
 from systolith.testbench.runner.backend import RtlSimulator
 from tests.support.builds import SmallBuild
 from tests.support.command import Outcome, run
@@ -252,9 +252,9 @@ def test_archive_with_a_wrong_checksum(tmp_path: Path, small: SmallBuild) -> Non
 
 def test_program_for_another_architecture_than_the_engine(small: SmallBuild) -> None:
     program = load_program(small.folder / "program.slp")
-    with pytest.raises(ImageError, match=r"compiled for arch 'tiny'.*compile it again") as refusal:
+    with pytest.raises(WrongEngine, match=r"compiled for arch 'tiny'.*compile it again") as refusal:
         RtlSimulator(PRESETS["tiny"].with_(acc_depth=32), simulator="amaranth").run(program, [])
-    assert exit_code_of(refusal.value) == ExitCode.INPUT
+    assert exit_code_of(refusal.value) == ExitCode.MISMATCH
 
 
 # ---------------------------------------------------------------------- inputs and tools

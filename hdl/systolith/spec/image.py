@@ -23,7 +23,7 @@ from . import link
 from .arch import Arch, ArchError
 from .link import Space
 
-__all__ = ["ImageError", "LayerInfo", "Program", "TensorMap", "load_program", "save_program"]
+__all__ = ["ImageError", "LayerInfo", "Program", "TensorMap", "WrongEngine", "load_program", "save_program"]
 
 _MARK = b"SYSTOLTH"
 _VERSION = 1
@@ -32,6 +32,10 @@ _PREFIX = struct.Struct("<8sIII")
 
 class ImageError(ValueError):
     """A program file is damaged, of another version, or inconsistent; the message says what and where."""
+
+
+class WrongEngine(ImageError):
+    """A program meets an engine of another architecture than the one it was compiled for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +120,9 @@ class Program:
                 raise ImageError(f"segment {space.name}: {lines} lines, the architecture {self.arch.name} has {limit}")
 
     def check_arch(self, arch_hash: int) -> None:
-        """Raise :class:`ImageError` unless the engine with ``arch_hash`` is the one this program is for."""
+        """Raise :class:`WrongEngine` unless the engine with ``arch_hash`` is the one this program is for."""
         if arch_hash != self.arch.hash:
-            raise ImageError(
+            raise WrongEngine(
                 f"program {self.name!r} is compiled for arch {self.arch.name!r} (hash {self.arch.hash:08x}), "
                 f"this engine has hash {arch_hash:08x}; compile it again for this engine"
             )

@@ -20,9 +20,10 @@ def exit_code_of(error: Exception) -> ExitCode | None:
 def _input_families() -> tuple[tuple[ExitCode, tuple[type[Exception], ...]], ...]:
     from systolith.compiler import errors
     from systolith.spec.arch import ArchError
-    from systolith.spec.image import ImageError
+    from systolith.spec.image import ImageError, WrongEngine
 
     return (
+        (ExitCode.MISMATCH, (WrongEngine,)),
         (ExitCode.FIT, (errors.CapacityError,)),
         (ExitCode.UNSUPPORTED, (errors.UnsupportedModel, errors.ShapeError, errors.QuantisationError)),
         (ExitCode.INPUT, (errors.CompileError, ArchError, ImageError, OSError)),
