@@ -103,10 +103,7 @@ def test_accepted_sums_fit_for_the_worst_inputs(zero_point: int, seed: int) -> N
     source = QParams(0.02, zero_point)
     weight, bias = layer((3, 5, 2, 2), seed)
     bits = 18
-    try:
-        result = quantised(weight, bias, QuantiseConfig(acc_bits=bits), source=source)
-    except QuantisationError:
-        pytest.skip("refused")
+    result = quantised(weight, bias, QuantiseConfig(acc_bits=bits), source=source)
     rows = result.weight.reshape(3, -1)
     for worst in (np.where(rows > 0, 127, -128), np.where(rows > 0, -128, 127)):
         raw = (rows * worst).sum(axis=1)
