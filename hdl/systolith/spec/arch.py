@@ -68,7 +68,7 @@ class Arch:
     weight_lines: int = 4096
     """Depth of the weight memory in lines."""
     acc_depth: int = 512
-    """Output pixels of one tile: depth of the accumulator memory."""
+    """Output pixels of one tile: depth of a bank of the accumulator memory (two banks where ``lane_cycles`` > 1)."""
     param_lines: int = 64
     """Depth of the parameter memory in lines."""
     program_words: int = 4096
@@ -81,6 +81,10 @@ class Arch:
     """The lanes can add a second tensor (fused residual add)."""
     pool: bool = True
     """The engine has the vector unit: max and average pooling, stand-alone add, requantisation."""
+    depthwise: bool = True
+    """The array has the depthwise feed: a column convolves its own channel."""
+    line_depth: int = 512
+    """Pixels that a line buffer of the depthwise feed can hold back. Without effect where ``tap_rows`` is 1."""
 
     def __post_init__(self) -> None:
         """Check every parameter; raises :class:`ArchError`."""
@@ -121,6 +125,7 @@ class Arch:
             "weight_lines": (4, 1 << 24),
             "act_lines": (4, 1 << 24),
             "act_segments": (1, 2),
+            "line_depth": (4, 1 << 16),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
@@ -133,6 +138,8 @@ class Arch:
             raise self._fail("weight_rows", f"at most psum_spacing ({self.psum_spacing})", self.weight_rows)
         if self.cols % self.lane_cycles:
             raise self._fail("lane_cycles", f"a divisor of cols ({self.cols})", self.lane_cycles)
+        if self.program_words % 2:
+            raise self._fail("program_words", "even", self.program_words)
         if self.act_granule > self.line:
             raise self._fail("act_granule", f"at most a line ({self.line})", self.act_granule)
         if self.act_lines % self.act_segments:
@@ -153,14 +160,34 @@ class Arch:
         return self.cols // self.lane_cycles
 
     @property
+    def buffered(self) -> bool:
+        """Two banks of accumulators: one is drained through the lanes while the array fills the other."""
+        return self.lane_cycles > 1
+
+    @property
     def line(self) -> int:
         """L: elements in a line of the activation memory."""
         return max(self.rows, self.cols)
 
     @property
     def window(self) -> int:
-        """Elements the fetch stage delivers a cycle: R for the array, at least ``lanes`` for the vector unit."""
-        return max(self.rows, self.lanes)
+        """Elements the fetch stage delivers a cycle: R for the array, C for vector unit and depthwise feed."""
+        return max(self.rows, self.cols) if self.pool or self.depthwise else self.rows
+
+    @property
+    def tap_cols(self) -> int:
+        """Neighbouring pixels of a kernel row that meet in a pass of the depthwise feed."""
+        return min(3, self.rows)
+
+    @property
+    def tap_rows(self) -> int:
+        """Kernel rows that meet in a pass of the depthwise feed; the rows before the newest come from line buffers."""
+        return min(3, self.rows // self.tap_cols)
+
+    @property
+    def taps(self) -> int:
+        """Rows of the array that the depthwise feed reaches."""
+        return self.tap_rows * self.tap_cols
 
     @property
     def banks(self) -> int:

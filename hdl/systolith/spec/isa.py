@@ -2,9 +2,9 @@
 """The instruction set: macro-descriptors with hardware loops, described by one field table.
 
 A program is a sequence of descriptors in the program memory, ended by ``END``. A descriptor is one flat bit vector
-cut into 32-bit words; its fields, with widths that follow from the :class:`~systolith.spec.arch.Arch`, are listed
-once in :data:`FIELDS`. Encoder, decoder, disassembler, documentation and the hardware's slices all derive from that
-table.
+cut into lines of two 32-bit words; its fields, with widths that follow from the :class:`~systolith.spec.arch.Arch`, are
+listed once in :data:`FIELDS`. Encoder, decoder, disassembler, documentation and the hardware's slices all derive from
+that table.
 
 **The loop nest.** Six loops, 0 innermost. Each carries a ``count`` and a *relative* step ``(row_step, col_step)``: the
 amounts added to the walk's coordinates when that loop advances, all loops inside it having wrapped (so the compiler
@@ -18,43 +18,61 @@ element reads as ``fill``.
 =======  ==================================================  ==================================================
 loop     MATRIX                                              VECTOR
 =======  ==================================================  ==================================================
-0        output pixel, x                                     reduction (taps)
-1        output pixel, y                                     reduction (taps)
+0        output pixel, x (depthwise: pixel of a raster row)  reduction (taps)
+1        output pixel, y (depthwise: raster row)             reduction (taps)
 2        reduction (block of R in a kernel row)              reduction (taps)
 3        reduction (kernel column, dilated or grouped)       output pixel, x
 4        reduction (kernel row)                              output pixel, y
-5        block of ``cols`` output channels                   block of ``lanes`` channels
+5        block of ``cols`` output channels                   block of ``cols`` channels
 =======  ==================================================  ==================================================
 
 **MATRIX.** For each channel block, each reduction step is one *pass*: its R x C weights are taken from the weight
 memory (consumption order, ``rows / weight_rows`` lines a pass), then every output pixel's window meets them. Window
 lane ``r`` feeds array row ``r``. Accumulator ``m`` (``m`` counts the tile's pixels, x fastest) is written by the
-first pass, added to by the others; the last pass's sums go to the lanes, which emit the block's ``cols`` channels in
-``lane_cycles`` steps of ``lanes``.
+first pass, added to by the others; the last pass's sums go to the lanes, which requantise the block's ``cols`` channels
+in ``lane_cycles`` steps.
 
-**VECTOR.** For each block of ``lanes`` channels and each output pixel, the first ``lanes`` elements of the windows of
-all reduction steps are summed, or their maximum taken, per lane, and the result goes to the lanes.
+**Depthwise.** With ``depthwise`` set, a MATRIX walks rasters of pixels instead of output pixels: each pass, loops 0 and
+1 bring the pixels of one raster, whose first C elements are the C-vector ``x[n]``, ``n`` counting all windows of the
+descriptor. Output candidate ``u`` comes with window ``n = u + lag``; the digits of ``u`` (bases: the counts of loops 0
+and 1, the product of those of loops 2 to 4, the count of loop 5) are the candidate's column, row, pass and block. It is
+an output pixel if its column is a multiple of ``skip_x + 1`` and at most ``last_x``, and its row likewise (``skip_y``,
+``last_y``). For an output pixel, array row ``r = j * I + i`` of the first ``J * I`` (``I = tap_cols``, ``J =
+tap_rows``) gets in column ``c`` element ``c`` of ``x[n - (J - 1 - j) * (line_last + 1) - (I - 1 - i)]``, or ``fill`` if
+the tap is masked; the rows below get their lane of the window as ever. Tap column ``i`` is masked if bit ``i`` of one
+of the four ``I``-bit parts of ``mask_x`` is set and the candidate's column is 0, 1, ``last_x - 1``, ``last_x``
+respectively; tap row ``j`` likewise by ``mask_y``. What an unmasked tap reads before the descriptor's first window or
+behind its last is undefined; weights of 0 make it harmless. Windows are walked, beyond the end of the nest if need be,
+until the nest has ended and the last output pixel is complete.
+
+**VECTOR.** For each block of ``cols`` channels and each output pixel, the first ``cols`` elements of the windows of
+all reduction steps are summed, or their maximum taken, per channel, and the result goes to the lanes.
 
 **The lanes.** ``acc + bias`` is requantised (:func:`systolith.spec.fixed.requantise`) with the parameters of
-parameter line ``param_base + block * steps + step`` (``steps`` = ``lane_cycles`` for MATRIX, 1 for VECTOR) and
+parameter line ``param_base + block * lane_cycles + step`` and
 clamped to ``[lo, hi]``; with ``residual`` set the other branch's element is added
-(:func:`systolith.spec.fixed.residual_add`); then ``out_zero`` is added and the element stored.
+(:func:`systolith.spec.fixed.residual_add`); then ``out_zero`` is added.
 
-**Stores.** The element vectors are written in the order block, y, x, step (step fastest). The address starts at
-``out_base``; step ``j`` adds ``j * lanes``; between pixels the relative steps ``out_x``, ``out_y`` and ``out_block``
-apply exactly as in the loop nest (modulo the memory). The residual operand is read at the same points from
-``res_base`` with ``res_x``, ``res_y``, ``res_block``. Both are always aligned to ``lanes`` elements. ``apart`` promises
-that no element of the residual operand lies in a segment of the activation memory that holds an element of the input.
+**Stores.** The C-vectors are stored whole, in the order block, y, x. The address starts at ``out_base``; between pixels
+the relative steps ``out_x``, ``out_y`` and ``out_block`` apply exactly as in the loop nest (modulo the memory). The
+residual operand is read at the same points from ``res_base`` with ``res_x``, ``res_y``, ``res_block``. Both are always
+aligned to ``cols`` elements. ``apart`` promises that no residual operand read while the descriptor's windows are lies
+in a segment of the activation memory that holds an element of its input.
 
 **Weights.** A run starts fetching at weight line 0. When the last pass of a MATRIX descriptor has taken its weights,
 fetching goes on at its ``weights_next``: the first line of the next MATRIX descriptor's weights, which are thereby
 prefetched across layers.
 
-**Order.** A descriptor starts when all stores of the one before are done.
+**Order.** Descriptors are issued one after another, and their results are stored in that order. A descriptor may begin
+while results of those before it are on their way: when at most ``lead`` cycles are left to their last store, or at any
+time if ``lead`` has all its bits set. It is the program's promise that no window or residual operand is then read
+before it is stored, and that the descriptor's first sum comes no sooner than two cycles after the last store, unless
+both are MATRIX on an engine with buffered accumulators, which sees to that itself.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -62,10 +80,15 @@ from typing import Any
 
 from .arch import Arch, clog2
 from .fixed import LaneWidths
+from .timing import START_LATENCY, tail_cycles
 
 __all__ = [
     "FIELDS",
+    "LINE_BITS",
+    "LINE_WORDS",
     "LOOPS",
+    "MASK_PLACES",
+    "SKIP_BITS",
     "WORD_BITS",
     "Descriptor",
     "Field",
@@ -77,19 +100,36 @@ __all__ = [
     "Walk",
     "decode",
     "decode_program",
+    "descriptor_words",
     "disassemble",
     "document",
     "encode",
     "encode_program",
     "layout",
-    "section_words",
+    "lead_free",
+    "section_lines",
 ]
 
 WORD_BITS = 32
 """Bits of a program word (and of a word of the host link)."""
 
+LINE_WORDS = 2
+"""Words that the sequencer reads at a time; each section of a descriptor is a number of such lines."""
+
+LINE_BITS = LINE_WORDS * WORD_BITS
+"""Bits of a line of the program."""
+
 LOOPS = 6
 """Levels of the hardware loop nest."""
+
+MASK_PLACES = 4
+"""Places along an axis at which depthwise taps can be masked: the first two and the last two."""
+
+SKIP_BITS = 3
+"""Bits of a depthwise stride minus one."""
+
+LARGEST_LAG = 16
+"""More pixels than a kernel row of the depthwise feed looks back, line buffers apart."""
 
 
 class IsaError(ValueError):
@@ -108,12 +148,16 @@ class Op(IntEnum):
 
 
 class Section(IntEnum):
-    """Which half of the engine holds a field while a descriptor runs."""
+    """Parts of a descriptor, in their order, by when the engine reads and needs them."""
 
-    FRONT = 0
-    """Sequencer, fetch, weights: reloaded while the back half drains."""
-    BACK = 1
-    """Lanes and store: reloaded when all stores are done."""
+    HEAD = 0
+    """Read ahead: what comes next, and when it may begin."""
+    STEPS = 1
+    """Read ahead into the memories of the loops' steps; a line a loop."""
+    BACK = 2
+    """Lanes and store: read ahead, in force from the last store of the descriptor before."""
+    FRONT = 3
+    """Issue and fetch: read when the descriptor before has issued its last window."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +196,17 @@ class Descriptor:
     residual: bool = False
     apart: bool = False
     """A promise that saves cycles: without it every residual read keeps the fetch waiting."""
+    lead: int = 0
+    """0 waits for everything before to be stored."""
+    depthwise: bool = False
+    lag: int = 0
+    line_last: int = 0
+    last_x: int = 0
+    last_y: int = 0
+    skip_x: int = 0
+    skip_y: int = 0
+    mask_x: int = 0
+    mask_y: int = 0
     out: Walk = field(default_factory=Walk)
     res: Walk = field(default_factory=Walk)
     param_base: int = 0
@@ -175,8 +230,11 @@ class Field:
     width: Callable[[Arch], int]
     signed: bool
     doc: str
-    aligned: bool = False
-    """It starts a word: the hardware keeps such fields in a memory and not in registers."""
+
+    @property
+    def in_memory(self) -> bool:
+        """It has a word of its own: the hardware keeps such fields in a memory and not in registers."""
+        return self.section == Section.STEPS
 
 
 @dataclass(frozen=True)
@@ -200,8 +258,21 @@ def _coordinate(arch: Arch) -> int:
     return arch.coord_bits
 
 
+def _only(has: Callable[[Arch], bool], width: Callable[[Arch], int]) -> Callable[[Arch], int]:
+    return lambda arch: width(arch) if has(arch) else 0
+
+
 def _only_residual(width: Callable[[Arch], int]) -> Callable[[Arch], int]:
-    return lambda arch: width(arch) if arch.residual else 0
+    return _only(lambda arch: arch.residual, width)
+
+
+def _only_depthwise(width: Callable[[Arch], int]) -> Callable[[Arch], int]:
+    return _only(lambda arch: arch.depthwise, width)
+
+
+def lead_free(arch: Arch) -> int:
+    """The ``lead`` of a descriptor that may begin at any time."""
+    return (1 << clog2(tail_cycles(arch) + START_LATENCY + 2)) - 1
 
 
 def _count_fields() -> list[Field]:
@@ -216,8 +287,34 @@ def _step_fields() -> list[Field]:
     for level in range(LOOPS):
         for axis in ("row", "col"):
             doc = f"loop {level}: relative step of {axis}"
-            rows.append(Field(f"loop{level}_{axis}", Section.FRONT, _coordinate, True, doc, aligned=True))
+            rows.append(Field(f"loop{level}_{axis}", Section.STEPS, _coordinate, True, doc))
     return rows
+
+
+def _lag_bits(arch: Arch) -> int:
+    """A raster row a line buffer, and the pixels of a kernel row."""
+    return clog2((arch.tap_rows - 1) * arch.line_depth + LARGEST_LAG)
+
+
+def _depthwise_fields() -> list[Field]:
+    front = Section.FRONT
+    rows: list[tuple[str, Callable[[Arch], int], str]] = [
+        ("depthwise", lambda a: 1, "MATRIX: each column convolves its own channel"),
+        ("lag", _lag_bits, "depthwise: windows before that of the first output candidate"),
+        (
+            "line_last",
+            lambda a: clog2(a.line_depth) if a.tap_rows > 1 else 0,
+            "depthwise: pixels that a line buffer holds back, minus one",
+        ),
+        ("passes", lambda a: a.dim_bits, "depthwise: product of the counts of loops 2 to 4, minus one"),
+        ("last_x", lambda a: a.dim_bits, "depthwise: column of the last output pixel of a row"),
+        ("last_y", lambda a: a.dim_bits, "depthwise: row of the last output pixels"),
+        ("skip_x", lambda a: SKIP_BITS, "depthwise: candidates between output pixels of a row"),
+        ("skip_y", lambda a: SKIP_BITS, "depthwise: rows of candidates between output rows"),
+        ("mask_x", lambda a: MASK_PLACES * a.tap_cols, "depthwise: masked tap columns at column 0, 1, last - 1, last"),
+        ("mask_y", lambda a: MASK_PLACES * a.tap_rows, "depthwise: masked tap rows at row 0, 1, last - 1, last"),
+    ]
+    return [Field(name, front, _only_depthwise(width), False, doc) for name, width, doc in rows]
 
 
 def _walk_fields(prefix: str, what: str, width: Callable[[Arch], int]) -> list[Field]:
@@ -231,14 +328,17 @@ def _walk_fields(prefix: str, what: str, width: Callable[[Arch], int]) -> list[F
     ]
 
 
-def _fields() -> tuple[Field, ...]:
-    front, back = Section.FRONT, Section.BACK
-    delta = _only_residual(lambda a: _lane(a).delta)
-    factor = _only_residual(lambda a: _lane(a).add_mult)
-    return (
-        Field("op", front, lambda a: 4, False, "operation: 0 END, 1 MATRIX, 2 VECTOR; the others are reserved"),
-        Field("mode", front, lambda a: 8, False, "reserved (narrow weights, products of activations, ...), must be 0"),
+def _front_fields() -> list[Field]:
+    front = Section.FRONT
+    return [
         Field("maximum", front, lambda a: 1 if a.pool else 0, False, "VECTOR: maximum instead of sum"),
+        Field(
+            "apart",
+            front,
+            _only_residual(lambda a: 1 if a.act_segments > 1 else 0),
+            False,
+            "input and residual operands lie wholly in different segments",
+        ),
         Field(
             "weights_next",
             front,
@@ -253,27 +353,46 @@ def _fields() -> tuple[Field, ...]:
         Field("row_len", front, _coordinate, False, "input: width x channel pitch (elements)"),
         Field("fill", front, lambda a: a.act_bits, True, "value read outside the tensor"),
         *_count_fields(),
-        *_step_fields(),
+        Field("work", front, lambda a: a.counter_bits, False, "useful MACs per output pixel (statistics)"),
+        *_depthwise_fields(),
+    ]
+
+
+def _back_fields() -> list[Field]:
+    back = Section.BACK
+    delta = _only_residual(lambda a: _lane(a).delta)
+    factor = _only_residual(lambda a: _lane(a).add_mult)
+    return [
         *_walk_fields("out", "output", _address),
         Field("param_base", back, lambda a: clog2(a.param_lines), False, "first line of the lane parameters"),
         Field("out_zero", back, lambda a: a.act_bits, True, "zero point of the output"),
         Field("lo", back, lambda a: _lane(a).delta, True, "lower bound, relative to the zero point"),
         Field("hi", back, lambda a: _lane(a).delta, True, "upper bound, relative to the zero point"),
-        Field("work", back, lambda a: a.counter_bits, False, "useful MACs per output pixel (statistics)"),
         Field("residual", back, _only_residual(lambda a: 1), False, "add a second tensor"),
-        Field(
-            "apart",
-            back,
-            _only_residual(lambda a: 1 if a.act_segments > 1 else 0),
-            False,
-            "input and residual operand lie wholly in different segments",
-        ),
         *_walk_fields("res", "residual operand", _only_residual(_address)),
         Field("res_zero", back, _only_residual(lambda a: a.act_bits), True, "zero point of the residual operand"),
         Field("m_own", back, factor, False, "residual add: multiplier of the lane's own result"),
         Field("m_res", back, factor, False, "residual add: multiplier of the residual operand"),
         Field("lo_sum", back, delta, True, "residual add: lower bound of the sum, relative to the zero point"),
         Field("hi_sum", back, delta, True, "residual add: upper bound of the sum, relative to the zero point"),
+    ]
+
+
+def _fields() -> tuple[Field, ...]:
+    head = Section.HEAD
+    return (
+        Field("op", head, lambda a: 4, False, "operation: 0 END, 1 MATRIX, 2 VECTOR; the others are reserved"),
+        Field("mode", head, lambda a: 8, False, "reserved (narrow weights, products of activations, ...), must be 0"),
+        Field(
+            "lead",
+            head,
+            lambda a: lead_free(a).bit_length(),
+            False,
+            "most cycles to the last store before it at which the descriptor may begin; all ones: any",
+        ),
+        *_step_fields(),
+        *_back_fields(),
+        *_front_fields(),
     )
 
 
@@ -282,30 +401,35 @@ FIELDS: tuple[Field, ...] = _fields()
 
 
 def layout(arch: Arch) -> dict[str, Slot]:
-    """Where each field lies, in bits from the descriptor's start. Aligned fields and the back section start a word."""
+    """Where each field lies, in bits from the descriptor's start. Sections start a line, steps a word."""
     slots: dict[str, Slot] = {}
     offset = 0
-    section = Section.FRONT
+    section = Section.HEAD
     for row in FIELDS:
-        if row.section != section or row.aligned:
-            offset = -(-offset // WORD_BITS) * WORD_BITS
+        if row.section != section:
+            offset = -(-offset // LINE_BITS) * LINE_BITS
             section = row.section
+        if row.in_memory:
+            offset = -(-offset // WORD_BITS) * WORD_BITS
         slots[row.name] = Slot(offset, row.width(arch), row.signed)
         offset += row.width(arch)
     return slots
 
 
-def section_words(arch: Arch) -> tuple[int, int]:
-    """Words of the front and of the back section of a descriptor."""
+def section_lines(arch: Arch) -> dict[Section, int]:
+    """Program lines of each section of a descriptor."""
     slots = layout(arch)
-    ends = dict.fromkeys(Section, 0)
-    for row in FIELDS:
-        ends[row.section] = slots[row.name].offset + slots[row.name].width
-    front = -(-ends[Section.FRONT] // WORD_BITS)
-    return front, -(-ends[Section.BACK] // WORD_BITS) - front
+    ends = {row.section: slots[row.name].offset + slots[row.name].width for row in FIELDS}
+    stops = {section: -(-ends[section] // LINE_BITS) for section in Section}
+    return {section: stops[section] - (stops[Section(section - 1)] if section else 0) for section in Section}
 
 
-_FLAGS = ("maximum", "residual", "apart")
+def descriptor_words(arch: Arch) -> int:
+    """Words of a descriptor."""
+    return LINE_WORDS * sum(section_lines(arch).values())
+
+
+_FLAGS = ("maximum", "residual", "apart", "depthwise")
 """Fields that are booleans in the descriptor."""
 
 _PLAIN = tuple(
@@ -318,6 +442,7 @@ def _flatten(descriptor: Descriptor) -> dict[str, int]:
     """Field name to value, in encoded units."""
     flat = {name: int(getattr(descriptor, name)) for name in ("op", *_FLAGS, *_PLAIN)}
     flat["mode"] = 0
+    flat["passes"] = math.prod(loop.count for loop in descriptor.loops[2:5]) - 1 if descriptor.depthwise else 0
     for level, loop in enumerate(descriptor.loops):
         flat |= {
             f"loop{level}_count": loop.count - 1,
@@ -348,7 +473,7 @@ def _encode_field(name: str, value: int, slot: Slot) -> int:
 
 
 def encode(descriptor: Descriptor, arch: Arch) -> list[int]:
-    """The descriptor's 32-bit words (one word for END).
+    """The descriptor's 32-bit words (one line for END).
 
     Raises:
         IsaError: a value does not fit its field, or the architecture lacks the field.
@@ -356,12 +481,12 @@ def encode(descriptor: Descriptor, arch: Arch) -> list[int]:
     if len(descriptor.loops) != LOOPS:
         raise IsaError(f"a descriptor has {LOOPS} loops, got {len(descriptor.loops)}")
     if descriptor.op == Op.END:
-        return [int(Op.END)]
+        return [int(Op.END), *[0] * (LINE_WORDS - 1)]
     bits = 0
     for name, value in _flatten(descriptor).items():
         slot = layout(arch)[name]
         bits |= _encode_field(name, value, slot) << slot.offset
-    return [(bits >> (WORD_BITS * index)) & 0xFFFF_FFFF for index in range(sum(section_words(arch)))]
+    return [(bits >> (WORD_BITS * index)) & 0xFFFF_FFFF for index in range(descriptor_words(arch))]
 
 
 def encode_program(descriptors: Sequence[Descriptor], arch: Arch) -> list[int]:
@@ -389,7 +514,7 @@ def decode(words: Sequence[int], arch: Arch) -> Descriptor:
         raise IsaError("the program ends without END") from error
     if op == Op.END:
         return Descriptor(op=op)
-    count = sum(section_words(arch))
+    count = descriptor_words(arch)
     if len(words) < count:
         raise IsaError(f"a descriptor has {count} words, only {len(words)} are left")
     bits = sum(word << (WORD_BITS * index) for index, word in enumerate(words[:count]))
@@ -420,7 +545,7 @@ def decode_program(words: Sequence[int], arch: Arch) -> list[Descriptor]:
     position = 0
     while (descriptor := decode(words[position:], arch)).op != Op.END:
         descriptors.append(descriptor)
-        position += sum(section_words(arch))
+        position += descriptor_words(arch)
     return descriptors
 
 
@@ -439,9 +564,9 @@ def disassemble(descriptor: Descriptor) -> str:
 
 def document(arch: Arch) -> str:
     """The field table as Markdown, with the widths of ``arch``."""
-    front, back = section_words(arch)
+    parts = ", ".join(f"{lines} {section.name.lower()}" for section, lines in section_lines(arch).items())
     lines = [
-        f"A descriptor of `{arch.name}` has {front + back} words: {front} front, {back} back.",
+        f"A descriptor of `{arch.name}` has {descriptor_words(arch)} words, in lines of {LINE_WORDS}: {parts}.",
         "",
         "| field | section | first bit | bits | | meaning |",
         "|---|---|---:|---:|---|---|",

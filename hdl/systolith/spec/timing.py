@@ -12,19 +12,31 @@ from .arch import Arch
 __all__ = [
     "ACCUMULATOR_LATENCY",
     "CELL_LATENCY",
+    "DRAIN_LATENCY",
     "FETCH_LATENCY",
     "MIN_PASS",
     "NEST_LATENCY",
+    "READ_LATENCY",
+    "START_LATENCY",
     "VECTOR_LATENCY",
     "drain_cycles",
     "lane_latency",
     "lanes_after_sum",
     "matrix_latency",
     "pass_cycles",
+    "store_cycles",
+    "sum_cycles",
+    "tail_cycles",
 ]
 
 NEST_LATENCY = 1
 """From the start of a descriptor to its first iteration."""
+
+START_LATENCY = 1 + NEST_LATENCY
+"""From the cycle that lets a descriptor begin to the issue of its first window."""
+
+READ_LATENCY = 1
+"""From the issue of a window to the cycle in which the activation memory is read."""
 
 FETCH_LATENCY = 4
 """From the issue of a window to its elements: address, memory, rotation, masking."""
@@ -34,6 +46,9 @@ CELL_LATENCY = 3
 
 ACCUMULATOR_LATENCY = 1
 """From the last vector of a pixel to its sum; the sum so far is read ahead of the vector."""
+
+DRAIN_LATENCY = 1
+"""From the cycle that reads a buffered accumulator to its sum."""
 
 MIN_PASS = 4
 """From a pixel's vector in one pass to the next: read, register, add, write."""
@@ -65,8 +80,24 @@ def pass_cycles(arch: Arch, pixels: int) -> int:
     return max(pixels, arch.pass_lines, MIN_PASS)
 
 
-def drain_cycles(arch: Arch, *, vector: bool) -> int:
-    """Cycles after the one that issues a descriptor's last window, up to and with the one that makes its last store."""
+def sum_cycles(arch: Arch, *, vector: bool) -> int:
+    """From the issue of a pixel's last window to its sum. With buffered accumulators it is a sum to be drained."""
     compute = VECTOR_LATENCY if vector else matrix_latency(arch) + ACCUMULATOR_LATENCY
-    steps = 1 if vector else arch.lane_cycles
-    return FETCH_LATENCY + compute + lanes_after_sum(arch) + (steps - 1) + lane_latency(arch)
+    return FETCH_LATENCY + compute
+
+
+def store_cycles(arch: Arch) -> int:
+    """From a sum to its store."""
+    return lanes_after_sum(arch) + (arch.lane_cycles - 1) + lane_latency(arch)
+
+
+def drain_cycles(arch: Arch, *, vector: bool) -> int:
+    """From the issue of a descriptor's last window to its last store, where sums go straight to the lanes."""
+    return sum_cycles(arch, vector=vector) + store_cycles(arch)
+
+
+def tail_cycles(arch: Arch) -> int:
+    """Most cycles that the last store can be ahead when its time is known (:class:`systolith.spec.isa` ``lead``)."""
+    buffered = DRAIN_LATENCY + arch.lane_cycles * (arch.acc_depth - 1) + store_cycles(arch)
+    straight = max(drain_cycles(arch, vector=vector) for vector in (False, True))
+    return max(straight, buffered) if arch.buffered else straight
