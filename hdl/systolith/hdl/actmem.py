@@ -29,11 +29,11 @@ class ActivationMemory(wiring.Component):
 
     Members:
         window_en, window_addr: In; read from a multiple of ``act_granule`` on. window_data: Out; the line's elements
-        in bank order: element j of the window is ``window_data[(addr + j) % line]``. operand_en, operand_addr: In;
-        read ``lanes`` elements from a multiple of ``lanes``. Wins over a window in its segment. operand_data: Out.
-        store_en, store_addr, store_data: In; write ``lanes`` elements at a multiple of ``lanes``. In a single-port
-        memory it
-            wins over both reads in its segment.
+            in bank order: element j of the window is ``window_data[(addr + j) % line]``.
+        operand_en, operand_addr: In; read C elements from a multiple of C. Wins over a window in its segment.
+            operand_data: Out.
+        store_en, store_addr, store_data: In; write C elements at a multiple of C. In a single-port memory it wins over
+            both reads in its segment.
         host_read, host_write, host_line, host_data: In; a whole line; ``window_data`` shows a line read until the next
             read. Nothing else may be asked for in the same cycle.
     """
@@ -43,7 +43,7 @@ class ActivationMemory(wiring.Component):
         self._arch = arch
         self._target = target
         address, line = arch.act_addr_bits, data.ArrayLayout(signed(arch.act_bits), arch.line)
-        lanes = data.ArrayLayout(signed(arch.act_bits), arch.lanes)
+        vector = data.ArrayLayout(signed(arch.act_bits), arch.cols)
         super().__init__(
             {
                 "window_en": In(1),
@@ -51,10 +51,10 @@ class ActivationMemory(wiring.Component):
                 "window_data": Out(line),
                 "operand_en": In(1),
                 "operand_addr": In(address),
-                "operand_data": Out(lanes),
+                "operand_data": Out(vector),
                 "store_en": In(1),
                 "store_addr": In(address),
-                "store_data": In(lanes),
+                "store_data": In(vector),
                 "host_read": In(1),
                 "host_write": In(1),
                 "host_line": In(clog2(arch.act_lines)),
@@ -141,20 +141,20 @@ class ActivationMemory(wiring.Component):
         return memory
 
     def _write_bank(self, m: Module, memory: LineMemory, segment: int, bank: int) -> None:
-        """Stores of ``lanes`` elements somewhere in a line; the host's are whole lines."""
+        """Stores of C elements somewhere in a line; the host's are whole lines."""
         arch, granule = self._arch, self._arch.act_granule
         line = Mux(self.host_write, self.host_line, self.store_addr[self._offset_bits :])
         here = self._of_segment(line, segment)
-        position = self.store_addr[clog2(arch.lanes) : self._offset_bits]
+        position = self.store_addr[clog2(arch.cols) : self._offset_bits]
         m.d.comb += memory.write_addr.eq(line[: clog2(self._segment_lines)])
         for unit in range(granule):
             element = bank * granule + unit
             part = slice(unit * arch.act_bits, (unit + 1) * arch.act_bits)
             host = self.host_data[element * arch.act_bits : (element + 1) * arch.act_bits]
-            hit = self.store_en & (position == element // arch.lanes)
+            hit = self.store_en & (position == element // arch.cols)
             m.d.comb += [
                 memory.write_en[unit].eq((hit | self.host_write) & here),
-                memory.write_data[part].eq(Mux(self.host_write, host, self.store_data[element % arch.lanes])),
+                memory.write_data[part].eq(Mux(self.host_write, host, self.store_data[element % arch.cols])),
             ]
 
     def _select(self, m: Module, name: str, enable: Value, line: Value, parts: list[Value]) -> Value:
@@ -167,9 +167,9 @@ class ActivationMemory(wiring.Component):
         return Mux(upper, parts[1], parts[0])
 
     def _serve_operand(self, m: Module, lines: list[Value]) -> None:
-        """The ``lanes`` elements asked for in the cycle before, from the segments' whole lines."""
-        lanes = self._arch.lanes
+        """The C elements asked for in the cycle before, from the segments' whole lines."""
+        cols = self._arch.cols
         whole = self._select(m, "operand", self.operand_en, self._line_of(self.operand_addr), lines)
-        position = Signal(self._offset_bits - clog2(lanes), reset_less=True)
-        m.d.sync += position.eq(self.operand_addr[clog2(lanes) : self._offset_bits])
-        m.d.comb += self.operand_data.eq(whole.word_select(position, lanes * self._arch.act_bits))
+        position = Signal(self._offset_bits - clog2(cols), reset_less=True)
+        m.d.sync += position.eq(self.operand_addr[clog2(cols) : self._offset_bits])
+        m.d.comb += self.operand_data.eq(whole.word_select(position, cols * self._arch.act_bits))

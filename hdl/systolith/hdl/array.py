@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Cat, Module, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,7 +23,8 @@ class Array(wiring.Component):
 
     Column c's sum leaves ``groups - 1 + c`` + CELL_LATENCY cycles after group 0's activations entered.
 
-    Members: ``west`` (In, one :class:`~systolith.hdl.cell.RowPayload` a group), ``weights`` (In, per column
+    Members: ``west`` (In, one :class:`~systolith.hdl.cell.RowPayload` a group), ``taps`` (In, per column one for each
+    of the first rows, which they must reach when the group's activations reach the column), ``weights`` (In, per column
     ``weight_rows``), ``psums`` (Out, one a column).
     """
 
@@ -32,9 +33,11 @@ class Array(wiring.Component):
         self._arch = arch
         self._target = target
         self._groups = arch.rows // arch.psum_spacing
+        self._taps = arch.taps if arch.depthwise else 0
         super().__init__(
             {
                 "west": In(data.ArrayLayout(RowPayload(arch), self._groups)),
+                "taps": In(data.ArrayLayout(data.ArrayLayout(signed(arch.act_bits), self._taps), arch.cols)),
                 "weights": In(
                     data.ArrayLayout(data.ArrayLayout(signed(arch.weight_bits), arch.weight_rows), arch.cols)
                 ),
@@ -48,10 +51,13 @@ class Array(wiring.Component):
         for column in range(self._arch.cols):
             above: Any = 0
             for group in range(self._groups):
-                cell = Cell(arch=self._arch, target=self._target)
+                rows = range(group * self._arch.psum_spacing, (group + 1) * self._arch.psum_spacing)
+                taps = [self.taps[column][row] for row in rows if row < self._taps]
+                cell = Cell(arch=self._arch, target=self._target, taps=len(taps))
                 m.submodules[f"cell_{group}_{column}"] = cell
                 west = m.submodules[f"cell_{group}_{column - 1}"].east if column else self.west[group]
                 m.d.comb += [cell.west.eq(west), cell.weights.eq(self.weights[column]), cell.psum_in.eq(above)]
+                m.d.comb += cell.taps.eq(Cat(taps))
                 above = cell.psum_out
             m.d.comb += self.psums[column].eq(above)
         return m

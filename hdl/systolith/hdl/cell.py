@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,7 +21,8 @@ class RowPayload(data.StructLayout):
     """What passes a cell from west to east: activations and the control of the weights.
 
     Members: ``acts`` (one a row); ``swap``: the activations belong to the next pass, take the shadow weights;
-    ``load``: one bit per ``weight_rows`` rows, take the column's weights into the shadow registers.
+    ``load``: one bit per ``weight_rows`` rows, take the column's weights into the shadow registers; ``depthwise``:
+    rows that have taps take them instead of the activations.
     """
 
     def __init__(self, arch: Arch) -> None:
@@ -31,6 +32,7 @@ class RowPayload(data.StructLayout):
                 "acts": data.ArrayLayout(signed(arch.act_bits), arch.psum_spacing),
                 "swap": unsigned(1),
                 "load": unsigned(arch.psum_spacing // arch.weight_rows),
+                "depthwise": unsigned(1),
             }
         )
 
@@ -43,16 +45,19 @@ class Cell(wiring.Component):
     of before its cycle active for the activations it comes with. A ``load`` bit takes ``weights`` into its rows of the
     shadow registers.
 
-    Members: ``west`` (In), ``east`` (Out), ``weights`` (In, ``weight_rows``), ``psum_in`` (In), ``psum_out`` (Out).
+    Members: ``west`` (In), ``east`` (Out), ``taps`` (In, of the first rows), ``weights`` (In, ``weight_rows``),
+    ``psum_in`` (In), ``psum_out`` (Out).
     """
 
-    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
-        """Build for the widths of ``arch``."""
+    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC, taps: int = 0) -> None:
+        """Build for the widths of ``arch``; the first ``taps`` rows can take an operand of their own column."""
         self._arch = arch
         self._target = target
+        self._taps = taps
         super().__init__(
             {
                 "west": In(RowPayload(arch)),
+                "taps": In(data.ArrayLayout(signed(arch.act_bits), taps)),
                 "east": Out(RowPayload(arch)),
                 "weights": In(data.ArrayLayout(signed(arch.weight_bits), arch.weight_rows)),
                 "psum_in": In(signed(arch.psum_bits)),
@@ -63,7 +68,7 @@ class Cell(wiring.Component):
     @property
     def identity(self) -> tuple[object, ...]:
         """Equal for components that are the same hardware."""
-        return (Cell, self._arch, self._target)
+        return (Cell, self._arch, self._target, self._taps)
 
     @outlined
     def elaborate(self, platform: Any) -> Module:
@@ -88,6 +93,12 @@ class Cell(wiring.Component):
         swap, load = Signal(), Signal.like(self.west.load, name="load")
         m.d.sync += [acts.eq(self.west.acts), swap.eq(self.west.swap), load.eq(self.west.load)]
         m.d.comb += [self.east.acts.eq(acts), self.east.swap.eq(swap), self.east.load.eq(load)]
+        if self._taps:
+            depthwise = Signal()
+            m.d.sync += depthwise.eq(self.west.depthwise)
+            m.d.comb += self.east.depthwise.eq(depthwise)
+        for row in range(self._taps):
+            m.d.sync += acts[row].eq(Mux(self.west.depthwise, self.taps[row], self.west.acts[row]))
 
     def _hold_weights(self, m: Module, products: Products) -> None:
         """The shadow weights; the active ones are those that the multipliers hold."""

@@ -18,6 +18,7 @@ from systolith.hdl.issue import Issue
 from systolith.hdl.loader import WeightLoader
 from systolith.hdl.retire import Retire
 from systolith.hdl.sequencer import Sequencer
+from systolith.hdl.tail import Tail
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 from systolith.spec.isa import WORD_BITS
@@ -27,11 +28,11 @@ __all__ = ["Engine", "TraceSignature"]
 
 
 class TraceSignature(wiring.Signature):
-    """What a simulation watches: each store, with its element address and ``lanes`` elements."""
+    """What a simulation watches: each store, with its element address and C elements."""
 
     def __init__(self, arch: Arch) -> None:
         """Take the widths of ``arch``."""
-        elements = data.ArrayLayout(signed(arch.act_bits), arch.lanes)
+        elements = data.ArrayLayout(signed(arch.act_bits), arch.cols)
         super().__init__({"store_valid": Out(1), "store_addr": Out(arch.act_addr_bits), "store_data": Out(elements)})
 
 
@@ -70,13 +71,16 @@ class Engine(wiring.Component):
         m.submodules.retire = retire = Retire(arch=arch, target=target)
         m.submodules.memory = memory = ActivationMemory(arch=arch, target=target)
         m.submodules.counters = counters = Counters(arch=arch)
+        m.submodules.tail = tail = Tail(arch=arch)
 
         wiring.connect(m, wiring.flipped(self.host_in), port.host_in)
         wiring.connect(m, wiring.flipped(self.host_out), port.host_out)
         self._control(m, port, sequencer, issue, fetch, retire)
+        self._overlap(m, sequencer, issue, tail, compute, retire)
         self._load_weights(m, port, sequencer, issue, loader)
         wiring.connect(m, issue.issue, fetch.issue)
         wiring.connect(m, fetch.windows, compute.windows)
+        m.d.comb += [compute.coming.eq(fetch.coming), compute.line_last.eq(fetch.line_last)]
         wiring.connect(m, loader.weights, compute.weights)
         wiring.connect(m, compute.sums, retire.sums)
         self._serve_memory(m, port, fetch, retire, memory)
@@ -101,30 +105,41 @@ class Engine(wiring.Component):
             sequencer.host_write.eq(port.write_program),
             sequencer.host_line.eq(port.line),
             sequencer.host_data.eq(port.data_program),
-            sequencer.fetching.eq(issue.busy | fetch.busy),
-            sequencer.finished.eq(retire.finished),
+            issue.vector.eq(sequencer.vector),
             issue.fields.eq(sequencer.front),
+            issue.bank.eq(sequencer.bank),
             issue.step_write.eq(sequencer.step_write),
-            issue.step_number.eq(sequencer.step_number),
+            issue.step_loop.eq(sequencer.step_loop),
             issue.step_data.eq(sequencer.step_data),
             issue.start.eq(sequencer.start),
             issue.operand_next.eq(retire.operand_next),
             issue.store_next.eq(retire.store_next),
-            issue.conflict.eq(self._conflict(sequencer)),
             retire.fields.eq(sequencer.back),
-            retire.start.eq(sequencer.start),
+            retire.start.eq(sequencer.back_start),
             retire.host_write.eq(port.write_params),
             retire.host_line.eq(port.line),
             retire.host_data.eq(port.data_params),
         ]
-        for name in ("base", "plane", "row_len", "fill"):
-            m.d.comb += fetch.config[name].eq(sequencer.front[name])
+        for name in fetch.config.shape().members:
+            if name in sequencer.front.shape().fields:
+                m.d.comb += fetch.config[name].eq(sequencer.front[name])
 
-    def _conflict(self, sequencer: Sequencer) -> Any:
-        """Whether a residual operand's read may keep a window from being read."""
-        if not self._arch.residual or self._arch.act_segments == 1:
-            return 1
-        return ~sequencer.back.apart
+    def _overlap(
+        self, m: Module, sequencer: Sequencer, issue: Issue, tail: Tail, compute: Compute, retire: Retire
+    ) -> None:
+        """What lets a descriptor begin while the one before is on its way."""
+        m.d.comb += [
+            sequencer.issuing.eq(issue.busy),
+            sequencer.finished.eq(retire.finished),
+            sequencer.allowed.eq(tail.allowed),
+            tail.lead.eq(sequencer.lead),
+            tail.ended.eq(issue.ended),
+            tail.vector.eq(issue.vector),
+            tail.draining.eq(compute.draining),
+            tail.pixels.eq(compute.pixels),
+            compute.begun.eq(sequencer.back_start),
+            issue.drained.eq(compute.drained),
+        ]
 
     def _load_weights(
         self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, loader: WeightLoader
@@ -134,7 +149,7 @@ class Engine(wiring.Component):
             loader.taken.eq(issue.taken),
             loader.jump.eq(issue.jump),
             loader.hold.eq(issue.hold),
-            loader.target.eq(sequencer.front.weights_next),
+            loader.target.eq(issue.target),
             issue.weights_ready.eq(loader.ready),
             loader.host_write.eq(port.write_weights),
             loader.host_line.eq(port.line),
@@ -161,7 +176,7 @@ class Engine(wiring.Component):
 
     def _count(self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, counters: Counters) -> None:
         """The cause of a cycle: the issue stage's while it has windows, else what the rest is about."""
-        idle = Mux(sequencer.draining, Counter.DRAIN, Counter.CONTROL)
+        idle = Mux(sequencer.waiting, Counter.DRAIN, Counter.CONTROL)
         issuing = Signal()
         m.d.comb += [
             issuing.eq(issue.busy & ~sequencer.start),
@@ -169,7 +184,7 @@ class Engine(wiring.Component):
             counters.running.eq(sequencer.running),
             counters.cause.eq(Mux(issuing, issue.cause, idle)),
             counters.pixel.eq(issue.pixel),
-            counters.work.eq(sequencer.back.work),
+            counters.work.eq(sequencer.front.work),
             counters.select.eq(port.line),
             port.value_counters.eq(counters.value),
         ]

@@ -14,7 +14,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.outline import outlined
-from systolith.hdl.payload import Tag, WindowPayload, flow
+from systolith.hdl.payload import DepthwiseTag, Tag, WindowPayload, flow
 from systolith.hdl.skew import delayed
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.timing import FETCH_LATENCY
@@ -28,7 +28,10 @@ class IssuePayload(data.StructLayout):
     def __init__(self, arch: Arch) -> None:
         """Take the widths of ``arch``."""
         coordinate = signed(arch.coord_bits)
-        super().__init__({"row": coordinate, "col": coordinate, "vector": 1, "maximum": 1, "tag": Tag})
+        members: dict[str, object] = {"row": coordinate, "col": coordinate, "vector": 1, "maximum": 1, "tag": Tag}
+        if arch.depthwise:
+            members["dw"] = DepthwiseTag(arch)
+        super().__init__(members)
 
 
 class FetchConfig(data.StructLayout):
@@ -38,7 +41,13 @@ class FetchConfig(data.StructLayout):
         """Take the widths of ``arch``."""
         size = unsigned(arch.coord_bits)
         super().__init__(
-            {"base": unsigned(arch.act_addr_bits), "plane": size, "row_len": size, "fill": signed(arch.act_bits)}
+            {
+                "base": unsigned(arch.act_addr_bits),
+                "plane": size,
+                "row_len": size,
+                "fill": signed(arch.act_bits),
+                "line_last": clog2(arch.line_depth),
+            }
         )
 
 
@@ -46,12 +55,13 @@ class Fetch(wiring.Component):
     """Reads windows.
 
     Members:
-        config: In; stable while ``busy``.
+        config: In; of the window that is issued in the same cycle.
         issue: In; valid-only stream. Whoever issues sees to it that the memory serves the read in the next cycle.
-        busy: Out; a window issued earlier still needs ``config``.
         memory_en, memory_addr: Out; the read request, one cycle after the issue.
         memory_data: In; one cycle later: the line's elements in bank order.
         line: Out; ``memory_data`` from a register.
+        coming: Out; in the next cycle ``windows`` has a pixel of a raster (with the depthwise feed). line_last: Out;
+            then, of its descriptor.
         windows: Out; valid-only stream, FETCH_LATENCY cycles after the issue.
     """
 
@@ -62,11 +72,12 @@ class Fetch(wiring.Component):
             {
                 "config": In(FetchConfig(arch)),
                 "issue": In(flow(IssuePayload(arch))),
-                "busy": Out(1),
                 "memory_en": Out(1),
                 "memory_addr": Out(arch.act_addr_bits),
                 "memory_data": In(data.ArrayLayout(signed(arch.act_bits), arch.line)),
                 "line": Out(data.ArrayLayout(signed(arch.act_bits), arch.line)),
+                "coming": Out(1),
+                "line_last": Out(clog2(arch.line_depth)),
                 "windows": Out(flow(WindowPayload(arch))),
             }
         )
@@ -82,9 +93,14 @@ class Fetch(wiring.Component):
         m.d.sync += line.eq(self.memory_data)
         m.d.comb += self.line.eq(line)
         rotated = self._rotate(m, line)
+        fill = delayed(m, self.config.fill, signed(arch.act_bits), FETCH_LATENCY - 1, "fill")
+        if arch.depthwise:
+            lines = delayed(m, self.config.line_last, len(self.line_last), FETCH_LATENCY - 1, "line_last")
+            m.d.sync += self.windows.payload.fill.eq(fill)
+            m.d.comb += self.line_last.eq(lines)
         for lane in range(arch.window):
             element = Signal(signed(arch.act_bits), name=f"element{lane}", reset_less=True)
-            m.d.sync += element.eq(Mux(inside[lane], rotated[lane], self.config.fill))
+            m.d.sync += element.eq(Mux(inside[lane], rotated[lane], fill))
             m.d.comb += self.windows.payload.data[lane].eq(element)
         return m
 
@@ -95,10 +111,15 @@ class Fetch(wiring.Component):
             valid.append(Signal(name=f"valid_{step}"))
             m.d.sync += valid[step].eq(valid[step - 1])
         window = self.windows.payload
-        m.d.comb += [self.busy.eq(Cat(valid[1:FETCH_LATENCY]).any()), self.memory_en.eq(valid[1])]
-        m.d.comb += self.windows.valid.eq(valid[FETCH_LATENCY])
-        for name, shape in (("vector", unsigned(1)), ("maximum", unsigned(1)), ("tag", Tag)):
-            m.d.comb += window[name].eq(delayed(m, self.issue.payload[name], shape, FETCH_LATENCY, name))
+        m.d.comb += [self.memory_en.eq(valid[1]), self.windows.valid.eq(valid[FETCH_LATENCY])]
+        shapes: dict[str, Any] = {"vector": unsigned(1), "maximum": unsigned(1), "tag": Tag}
+        if self._arch.depthwise:
+            shapes["dw"] = DepthwiseTag(self._arch)
+        for name, shape in shapes.items():
+            early = delayed(m, self.issue.payload[name], shape, FETCH_LATENCY - 1, name)
+            m.d.comb += window[name].eq(delayed(m, early, shape, 1, f"{name}_{FETCH_LATENCY}"))
+            if name == "dw":
+                m.d.comb += self.coming.eq(valid[FETCH_LATENCY - 1] & early.depthwise)
 
     def _address(self, m: Module) -> None:
         """Cycle 0."""

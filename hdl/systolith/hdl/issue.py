@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,8 +17,9 @@ from systolith.hdl.fields import section_layout
 from systolith.hdl.nest import Nest
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Advance, flow
+from systolith.hdl.tracker import Tracker
 from systolith.spec.arch import Arch, clog2
-from systolith.spec.isa import LOOPS, WORD_BITS, Op, Section
+from systolith.spec.isa import LINE_BITS, LOOPS, Section
 from systolith.spec.link import Counter
 from systolith.spec.timing import MIN_PASS
 
@@ -29,16 +30,17 @@ class Issue(wiring.Component):
     """Walks a descriptor's nest.
 
     Members:
-        fields: In; the descriptor's front section, stable while ``busy``.
-        step_write, step_number, step_data: In; the loops' relative steps, for the nest.
+        vector, fields: In; the descriptor's kind and front section, stable from ``start`` and while ``busy``.
+        bank, step_write, step_loop, step_data: In; the loops' relative steps, for the nest.
         start: In; a descriptor begins.
         busy: Out; windows are left to issue.
         weights_ready: In; the weights of the next pass are in place.
         operand_next, store_next: In; the next cycle's memory accesses of the retire stage.
-        conflict: In; residual operands may lie in a segment of the input.
+        drained: In; a bank of buffered accumulators is read out.
         issue: Out; valid-only stream.
-        taken, jump, hold: Out; for the weight loader.
+        taken, jump, hold, target: Out; for the weight loader.
         pixel: Out; the window issued completes an output pixel of a MATRIX descriptor's last block.
+        ended: Out; it completes the descriptor's last output pixel.
         cause: Out; why this cycle passed.
     """
 
@@ -47,21 +49,25 @@ class Issue(wiring.Component):
         self._arch = arch
         super().__init__(
             {
+                "vector": In(1),
                 "fields": In(section_layout(arch, Section.FRONT)),
+                "bank": In(1),
                 "step_write": In(1),
-                "step_number": In(range(2 * LOOPS)),
-                "step_data": In(WORD_BITS),
+                "step_loop": In(range(LOOPS)),
+                "step_data": In(LINE_BITS),
                 "start": In(1),
                 "busy": Out(1),
                 "weights_ready": In(1),
                 "operand_next": In(1),
                 "store_next": In(1),
-                "conflict": In(1),
+                "drained": In(1),
                 "issue": Out(flow(IssuePayload(arch))),
                 "taken": Out(1),
                 "jump": Out(1),
                 "hold": Out(range(MIN_PASS)),
+                "target": Out(clog2(arch.weight_lines)),
                 "pixel": Out(1),
+                "ended": Out(1),
                 "cause": Out(clog2(len(Counter))),
             }
         )
@@ -71,12 +77,14 @@ class Issue(wiring.Component):
         m = Module()
         m.submodules.nest = nest = Nest(arch=self._arch)
         self._configure(m, nest)
-        vector = Signal()
-        m.d.comb += vector.eq(self.fields.op == Op.VECTOR)
-        self._tag(m, nest, vector)
-        issued = self._decide(m, nest, vector)
-        m.d.comb += [self.busy.eq(nest.valid | self.start), nest.start.eq(self.start), nest.advance.eq(issued)]
-        self._tell_loader(m, nest, issued & ~vector)
+        final = self._tag(m, nest)
+        pending = Signal()
+        m.d.comb += pending.eq(nest.valid)
+        if self._arch.depthwise:
+            self._track(m, nest, final, pending)
+        issued = self._decide(m, pending)
+        m.d.comb += [self.busy.eq(pending | self.start), nest.start.eq(self.start), nest.advance.eq(issued)]
+        self._tell(m, nest, issued, final)
         return m
 
     def _configure(self, m: Module, nest: Nest) -> None:
@@ -86,22 +94,27 @@ class Issue(wiring.Component):
         m.d.comb += [
             nest.config.row_start.eq(fields.row_start),
             nest.config.col_start.eq(fields.col_start),
+            nest.bank.eq(self.bank),
             nest.step_write.eq(self.step_write),
-            nest.step_number.eq(self.step_number),
+            nest.step_loop.eq(self.step_loop),
             nest.step_data.eq(self.step_data),
         ]
 
-    def _tag(self, m: Module, nest: Nest, vector: Signal) -> None:
-        """What the window's place in the nest means; pixel loops are 0 and 1 of a MATRIX, 3 and 4 of a VECTOR."""
-        window = self.issue.payload
+    def _tag(self, m: Module, nest: Nest) -> Signal:
+        """What the window's place in the nest means; pixel loops are 0 and 1 of a MATRIX, 3 and 4 of a VECTOR.
+
+        Returns whether its block is the last.
+        """
+        window, vector, final = self.issue.payload, self.vector, Signal(name="final")
         row_ends, plane_ends = Mux(vector, nest.last[3], nest.last[0]), Mux(vector, nest.last[4], nest.last[1])
         advance = Signal(Advance)
         m.d.comb += advance.eq(Advance.PIXEL)
         with m.If(row_ends):
             m.d.comb += advance.eq(Advance.ROW)
         with m.If(row_ends & plane_ends):
-            m.d.comb += advance.eq(Mux(nest.last[5], Advance.END, Advance.BLOCK))
+            m.d.comb += advance.eq(Mux(final, Advance.END, Advance.BLOCK))
         m.d.comb += [
+            final.eq(nest.last[5]),
             window.row.eq(nest.row),
             window.col.eq(nest.col),
             window.vector.eq(vector),
@@ -111,48 +124,94 @@ class Issue(wiring.Component):
             window.tag.last.eq(Mux(vector, nest.last[:3].all(), nest.last[2:5].all())),
             window.tag.advance.eq(advance),
         ]
+        if self._arch.depthwise:
+            m.d.comb += window.dw.emit.eq(1)
+        return final
 
-    def _decide(self, m: Module, nest: Nest, vector: Signal) -> Signal:
+    def _track(self, m: Module, nest: Nest, final: Signal, pending: Signal) -> None:
+        """Where the window is one of a raster, the output candidate says what it means."""
+        m.submodules.tracker = tracker = Tracker(arch=self._arch)
+        window, candidate = self.issue.payload, tracker.candidate
+        m.d.comb += [
+            tracker.fields.eq(self.fields),
+            tracker.start.eq(self.start),
+            tracker.step.eq(self.issue.valid),
+        ]
+        with m.If(self.fields.depthwise & ~self.vector):
+            m.d.comb += [
+                pending.eq(nest.valid | tracker.busy),
+                final.eq(candidate.final),
+                window.tag.start.eq(candidate.start),
+                window.tag.first.eq(candidate.first),
+                window.tag.last.eq(candidate.last & candidate.emit),
+                window.tag.advance.eq(candidate.advance),
+                window.dw.depthwise.eq(1),
+                window.dw.emit.eq(candidate.emit),
+                window.dw.mask_x.eq(candidate.mask_x),
+                window.dw.mask_y.eq(candidate.mask_y),
+            ]
+
+    def _decide(self, m: Module, pending: Signal) -> Signal:
         """Issue, or wait for the weights, the lanes or the memory, in this order."""
         tag, issued = self.issue.payload.tag, Signal()
-        lanes_busy = self._time_lanes(m, issued & tag.last & ~vector)
-        memory_taken = self.operand_next & self.conflict
-        if self._arch.act_single_port:
-            memory_taken = memory_taken | self.store_next
-        with m.If(~nest.valid):
+        lanes_busy, memory_taken = self._lanes_busy(m, issued), self._memory_taken()
+        with m.If(~pending):
             m.d.comb += self.cause.eq(Counter.CONTROL)
         with m.Elif(tag.start & ~self.weights_ready):
             m.d.comb += self.cause.eq(Counter.WEIGHTS)
-        with m.Elif(tag.last & lanes_busy):
+        with m.Elif(lanes_busy):
             m.d.comb += self.cause.eq(Counter.LANES)
         with m.Elif(memory_taken):
             m.d.comb += self.cause.eq(Counter.MEMORY)
         with m.Else():
-            m.d.comb += [issued.eq(1), self.cause.eq(Mux(vector, Counter.VECTOR, Counter.ACTIVE))]
-        m.d.comb += [self.issue.valid.eq(issued), self.pixel.eq(issued & tag.last & ~vector & nest.last[5])]
+            m.d.comb += [issued.eq(1), self.cause.eq(Mux(self.vector, Counter.VECTOR, Counter.ACTIVE))]
+        m.d.comb += self.issue.valid.eq(issued)
         return issued
 
-    def _time_lanes(self, m: Module, entered: Any) -> Signal:
-        """Whether the lanes are still busy with the sum before."""
-        left = Signal(range(self._arch.lane_cycles))
-        with m.If(entered):
-            m.d.sync += left.eq(self._arch.lane_cycles - 1)
+    def _memory_taken(self) -> Value:
+        """Whether the window's read would meet another access to the activation memory."""
+        arch = self._arch
+        taken = self.operand_next if arch.residual else Const(0)
+        if arch.residual and arch.act_segments > 1:
+            taken = taken & ~self.fields.apart
+        return taken | self.store_next if arch.act_single_port else taken
+
+    def _lanes_busy(self, m: Module, issued: Signal) -> Value:
+        """Whether the lanes cannot take a VECTOR's result yet, or a MATRIX block has no bank of accumulators to fill.
+
+        Where a lane takes an element a cycle, neither happens.
+        """
+        arch, tag = self._arch, self.issue.payload.tag
+        if not arch.buffered:
+            return Const(0)
+        left, banks = Signal(range(arch.lane_cycles)), Signal(range(3), init=2)
+        with m.If(issued & self.vector & tag.last):
+            m.d.sync += left.eq(arch.lane_cycles - 1)
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
+        begins = tag.start & tag.first
+        m.d.sync += banks.eq(banks + self.drained - (issued & begins))
         busy = Signal(name="lanes_busy")
-        m.d.comb += busy.eq(left != 0)
+        m.d.comb += busy.eq(Mux(self.vector, tag.last & (left != 0), begins & (banks == 0)))
         return busy
 
-    def _tell_loader(self, m: Module, nest: Nest, issued: Any) -> None:
-        """Take-over of weights; and how far off a pixel that was late keeps the next pass, where it comes again."""
-        tag = self.issue.payload.tag
-        place = Signal(range(MIN_PASS))
+    def _tell(self, m: Module, nest: Nest, issued: Signal, final: Signal) -> None:
+        """Loader, counters and sequencer: what was issued."""
+        tag, fields = self.issue.payload.tag, self.fields
+        place, matrix = Signal(range(MIN_PASS)), Signal()
         with m.If(issued & tag.start):
             m.d.sync += place.eq(1)
         with m.Elif(issued & (place != MIN_PASS - 1)):
             m.d.sync += place.eq(place + 1)
+        # a pixel that was late keeps the next pass, where it comes again, as far off; rasters are never that short
+        late = matrix & ~tag.start & ~(fields.depthwise if self._arch.depthwise else 0)
         m.d.comb += [
+            matrix.eq(issued & ~self.vector),
             self.taken.eq(issued & tag.start),
-            self.jump.eq(nest.last[2:].all()),
-            self.hold.eq(Mux(issued & ~tag.start, MIN_PASS - 1 - place, 0)),
+            self.jump.eq(tag.last & final),
+            self.hold.eq(Mux(late, MIN_PASS - 1 - place, 0)),
+            self.pixel.eq(matrix & tag.last & final),
+            self.ended.eq(issued & tag.last & (tag.advance == Advance.END)),
         ]
+        with m.If(self.taken):
+            m.d.sync += self.target.eq(fields.weights_next)

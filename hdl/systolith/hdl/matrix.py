@@ -11,11 +11,12 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.array import Array
 from systolith.hdl.cell import RowPayload
+from systolith.hdl.depthwise import DepthwiseFeed
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Tag, WeightPayload, WindowPayload, flow
 from systolith.hdl.skew import Skew, delayed
 from systolith.hdl.target import Target
-from systolith.spec.arch import Arch
+from systolith.spec.arch import Arch, clog2
 from systolith.spec.timing import matrix_latency
 
 __all__ = ["TAG_LEAD", "Matrix"]
@@ -33,7 +34,11 @@ class Matrix(wiring.Component):
     group r of the next pass's weights may come from r cycles after a ``start`` window on, and must come before the
     next one.
 
-    Members: ``windows`` (In), ``weights`` (In), ``tags`` (Out, TAG_LEAD cycles before the sums), valid-only streams;
+    Where the window is a pixel of a raster, the rows of the depthwise feed meet the taps that it gathers, and only
+    windows that complete an output pixel have sums (:mod:`systolith.spec.isa`).
+
+    Members: ``windows`` (In), ``coming``, ``line_last`` (In, as :class:`~systolith.hdl.depthwise.DepthwiseFeed`),
+    ``weights`` (In), ``tags`` (Out, TAG_LEAD cycles before the sums), valid-only streams;
     ``psums`` (Out, an array of ``cols``).
     """
 
@@ -45,6 +50,8 @@ class Matrix(wiring.Component):
         super().__init__(
             {
                 "windows": In(flow(WindowPayload(arch))),
+                "coming": In(1),
+                "line_last": In(clog2(arch.line_depth)),
                 "weights": In(flow(WeightPayload(arch))),
                 "tags": Out(flow(Tag)),
                 "psums": Out(data.ArrayLayout(signed(arch.psum_bits), arch.cols)),
@@ -57,6 +64,8 @@ class Matrix(wiring.Component):
         m.submodules.array = array = Array(arch=self._arch, target=self._target)
         self._feed_rows(m, array)
         self._feed_columns(m, array)
+        if self._arch.depthwise:
+            self._feed_taps(m, array)
         self._collect(m, array)
         self._delay_tag(m)
         return m
@@ -75,6 +84,8 @@ class Matrix(wiring.Component):
             m.d.comb += [
                 skew.items[group].acts.eq(Cat(window.data[row] for row in rows)),
                 skew.items[group].swap.eq(self.windows.valid & window.tag.start),
+                skew.items[group].depthwise.eq(window.dw.depthwise if arch.depthwise else 0),
+                array.west[group].depthwise.eq(skew.skewed[group].depthwise),
                 array.west[group].acts.eq(skew.skewed[group].acts),
                 array.west[group].swap.eq(skew.skewed[group].swap),
                 array.west[group].load.eq(Cat(selected)),
@@ -89,6 +100,17 @@ class Matrix(wiring.Component):
             rows = [self.weights.payload.data[row][index] for row in range(arch.weight_rows)]
             m.d.comb += [skew.items[index].eq(Cat(rows)), array.weights[index].eq(skew.skewed[index])]
 
+    def _feed_taps(self, m: Module, array: Array) -> None:
+        """The pixels of rasters, each column's for itself."""
+        m.submodules.depthwise = feed = DepthwiseFeed(arch=self._arch)
+        m.d.comb += [
+            feed.windows.payload.eq(self.windows.payload),
+            feed.windows.valid.eq(self.windows.valid),
+            feed.coming.eq(self.coming),
+            feed.line_last.eq(self.line_last),
+            array.taps.eq(feed.taps),
+        ]
+
     def _collect(self, m: Module, array: Array) -> None:
         """Sums, aligned with the last column's."""
         cols = self._arch.cols
@@ -99,6 +121,8 @@ class Matrix(wiring.Component):
         """The tag and its valid bit, ahead of the data."""
         cycles = matrix_latency(self._arch) - TAG_LEAD
         valid: Any = self.windows.valid
+        if self._arch.depthwise:
+            valid = valid & self.windows.payload.dw.emit
         for step in range(1, cycles + 1):
             register = Signal(name=f"valid_{step}")
             m.d.sync += register.eq(valid)

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch
-from systolith.spec.isa import LOOPS, WORD_BITS
+from systolith.spec.isa import LINE_BITS, LOOPS, WORD_BITS
 
 __all__ = ["Nest", "NestConfig"]
 
 STEP_LINES = 16
-"""Lines of a memory of steps: more than there are loops, since synthesis makes registers of a smaller one."""
+"""Lines of a memory of steps: two sets of eight, of which LOOPS are used."""
 
 
 class NestConfig(data.StructLayout):
@@ -49,8 +49,9 @@ class Nest(wiring.Component):
 
     Members:
         config: In; stable from ``start`` until the walk's last iteration has been taken.
-        step_write, step_number, step_data: In; set the relative step of loop ``step_number // 2``, of its row (even
-            numbers) or column. Only when ``valid`` is low.
+        bank: In; which of two sets of steps counts; stable from ``start`` to the walk's end.
+        step_write, step_loop, step_data: In; set the relative steps of a loop, row in the lower word and column in the
+            upper one, in the set that does not count.
         start: In; begin a walk. Only when ``valid`` is low.
         advance: In; take the present iteration. Without effect when ``valid`` is low.
         valid: Out; ``row``, ``col``, ``first`` and ``last`` describe an iteration. High one cycle after ``start``
@@ -66,9 +67,10 @@ class Nest(wiring.Component):
         super().__init__(
             {
                 "config": In(NestConfig(arch)),
+                "bank": In(1),
                 "step_write": In(1),
-                "step_number": In(range(2 * LOOPS)),
-                "step_data": In(WORD_BITS),
+                "step_loop": In(range(LOOPS)),
+                "step_data": In(LINE_BITS),
                 "start": In(1),
                 "advance": In(1),
                 "valid": Out(1),
@@ -120,11 +122,11 @@ class Nest(wiring.Component):
         for axis, (name, coordinate) in enumerate((("row", self.row), ("col", self.col))):
             m.submodules[f"{name}_steps"] = steps = LineMemory(bits=bits, depth=STEP_LINES, unit=bits)
             m.d.comb += [
-                steps.write_en.eq(self.step_write & (self.step_number[0] == axis)),
-                steps.write_addr.eq(self.step_number[1:]),
-                steps.write_data.eq(self.step_data),
+                steps.write_en.eq(self.step_write),
+                steps.write_addr.eq(Cat(self.step_loop, ~self.bank)),
+                steps.write_data.eq(self.step_data.word_select(axis, WORD_BITS)),
                 steps.read_en.eq(load),
-                steps.read_addr.eq(following),
+                steps.read_addr.eq(Cat(following, self.bank)),
             ]
             with m.If(load):
                 m.d.sync += coordinate.eq(Mux(self.start, self.config[f"{name}_start"], coordinate + steps.read_data))

@@ -11,6 +11,7 @@ from systolith.spec.fixed import LaneWidths
 
 __all__ = [
     "Advance",
+    "DepthwiseTag",
     "LaneConfig",
     "LanePayload",
     "SumPayload",
@@ -45,6 +46,18 @@ Tag = data.StructLayout(
 """What the control knows about a window; it travels with the data."""
 
 
+class DepthwiseTag(data.StructLayout):
+    """What the depthwise feed must know of a window.
+
+    Members: ``depthwise``: its first C elements are a pixel of a raster; ``emit``: an output pixel is complete with it
+    (set for all other windows, too); ``mask_x``, ``mask_y``: the taps that read ``fill``.
+    """
+
+    def __init__(self, arch: Arch) -> None:
+        """Take the taps of ``arch``."""
+        super().__init__({"depthwise": 1, "emit": 1, "mask_x": arch.tap_cols, "mask_y": arch.tap_rows})
+
+
 def flow(payload: data.Layout) -> stream.Signature:
     """A valid-only stream."""
     return stream.Signature(payload, always_ready=True)
@@ -55,12 +68,14 @@ class WindowPayload(data.StructLayout):
 
     def __init__(self, arch: Arch) -> None:
         """Take the widths of ``arch``."""
-        members = {
+        members: dict[str, object] = {
             "vector": unsigned(1),  # 1: for the vector unit, 0: for the array
             "maximum": unsigned(1),  # the vector unit takes the maximum instead of the sum
             "tag": Tag,
             "data": data.ArrayLayout(signed(arch.act_bits), arch.window),
         }
+        if arch.depthwise:
+            members |= {"dw": DepthwiseTag(arch), "fill": signed(arch.act_bits)}
         super().__init__(members)
 
 
@@ -75,12 +90,11 @@ class WeightPayload(data.StructLayout):
 
 
 class SumPayload(data.StructLayout):
-    """A finished C-vector of accumulators; of the vector unit's, only the first ``lanes`` count."""
+    """A finished C-vector of accumulators, and where the walks go behind it."""
 
     def __init__(self, arch: Arch) -> None:
         """Take the widths of ``arch``."""
         members = {
-            "vector": unsigned(1),
             "advance": Advance,
             "data": data.ArrayLayout(signed(arch.acc_bits), arch.cols),
         }

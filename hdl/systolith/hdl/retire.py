@@ -2,14 +2,15 @@
 """The retire stage: finished sums through the lanes and into the activation memory.
 
 A sum is split into steps of ``lanes`` channels, one a cycle. Each step meets its parameter line, which is read a cycle
-early; where the lanes can add a residual operand it waits a cycle for that. What leaves the lanes is stored at once.
+early; where the lanes can add a residual operand it waits a cycle for that, which is read with the first step. The
+elements that leave the lanes are gathered and stored with the last step.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,8 +32,8 @@ __all__ = ["Retire"]
 _Step = data.StructLayout(
     {
         "valid": 1,
+        "first": 1,  # the first of its sum
         "final": 1,  # the last of its sum
-        "vector": 1,  # from the vector unit
         "advance": Advance,  # with ``final``: where the walks go next
     }
 )
@@ -40,9 +41,7 @@ _Step = data.StructLayout(
 
 
 class Retire(wiring.Component):
-    """Retires one sum every ``lane_cycles`` cycles (every cycle from the vector unit).
-
-    The first step of a sum is stored :func:`systolith.spec.timing.lanes_after_sum` and the lanes' latency later.
+    """Retires one sum every ``lane_cycles`` cycles, each stored :func:`~systolith.spec.timing.store_cycles` later.
 
     Members:
         fields: In; the descriptor's back section, stable from ``start`` until ``finished``.
@@ -50,9 +49,9 @@ class Retire(wiring.Component):
         finished: Out; its last store is made in this cycle.
         sums: In; valid-only stream.
         operand_next, store_next: Out; the next cycle will read an operand, make a store.
-        operand_en, operand_addr: Out; a residual operand is read.
+        operand_en, operand_addr: Out; a C-vector of residual operands is read.
         operand_data: In; one cycle later.
-        store_en, store_addr, store_data: Out; elements are stored.
+        store_en, store_addr, store_data: Out; a C-vector is stored.
         host_write, host_line, host_data: In; write a parameter line. Only when no run is active.
     """
 
@@ -62,7 +61,7 @@ class Retire(wiring.Component):
         self._target = target
         self._wait = lanes_after_sum(arch) - 1
         self._line_bits = link.line_bits(link.Space.PARAMS, arch)
-        elements = data.ArrayLayout(signed(arch.act_bits), arch.lanes)
+        elements = data.ArrayLayout(signed(arch.act_bits), arch.cols)
         super().__init__(
             {
                 "fields": In(section_layout(arch, Section.BACK)),
@@ -88,10 +87,9 @@ class Retire(wiring.Component):
         m = Module()
         coming, step, acc = self._split(m)
         params = self._params(m, coming)
-        if self._arch.residual:
-            self._fetch_operand(m, step)
-        self._run_lanes(m, acc, params)
-        self._store(m, step)
+        operands = self._fetch_operands(m, step) if self._arch.residual else None
+        elements = self._run_lanes(m, acc, params, operands)
+        self._store(m, step, elements)
         return m
 
     def _split(self, m: Module) -> tuple[Any, Any, Value]:
@@ -103,20 +101,21 @@ class Retire(wiring.Component):
         m.d.comb += [
             coming.eq(step),
             coming.valid.eq(step.valid & ~step.final),
+            coming.first.eq(0),
             coming.final.eq(left == 1),
         ]
         with m.If(self.sums.valid):
             m.d.comb += [
                 coming.valid.eq(1),
-                coming.final.eq(incoming.vector | (arch.lane_cycles == 1)),
-                coming.vector.eq(incoming.vector),
+                coming.first.eq(1),
+                coming.final.eq(arch.lane_cycles == 1),
                 coming.advance.eq(incoming.advance),
             ]
             m.d.sync += [held.eq(incoming.data), left.eq(arch.lane_cycles - 1)]
         with m.Else():
             m.d.sync += [held.eq(held >> (arch.lanes * arch.acc_bits)), left.eq(left - 1)]
         m.d.sync += step.eq(coming)
-        m.d.comb += self.operand_next.eq(coming.valid & self.fields.residual if arch.residual else 0)
+        m.d.comb += self.operand_next.eq(coming.valid & coming.first & self.fields.residual if arch.residual else 0)
         return coming, step, held[: arch.lanes * arch.acc_bits]
 
     def _params(self, m: Module, coming: Any) -> Value:
@@ -128,7 +127,7 @@ class Retire(wiring.Component):
         m.submodules.param_walker = walker
         m.d.comb += [
             walker.config.base.eq(self.fields.param_base),
-            walker.config.block.eq(Mux(coming.vector, 1, arch.lane_cycles)),
+            walker.config.block.eq(arch.lane_cycles),
             walker.start.eq(self.start),
             walker.step.eq(coming.valid),
             walker.final.eq(coming.final),
@@ -141,27 +140,41 @@ class Retire(wiring.Component):
         ]
         return delayed(m, memory.read_data, unsigned(self._line_bits), self._wait, "params_line")
 
-    def _make_walker(self, m: Module, name: str, step: Any) -> Walker:
+    def _make_walker(self, m: Module, name: str, step: Value, advance: Any) -> Walker:
         """A walk over a tensor; ``name`` is the prefix of its fields."""
         arch = self._arch
-        walker = Walker(bits=arch.act_addr_bits, unit=arch.lanes, single_step=arch.lane_cycles == 1)
+        walker = Walker(bits=arch.act_addr_bits, unit=arch.cols, single_step=True)
         m.submodules[f"{name}_walker"] = walker
         for part in ("base", "x", "y", "block"):
             m.d.comb += walker.config[part].eq(self.fields[f"{name}_{part}"])
         m.d.comb += [
             walker.start.eq(self.start),
-            walker.step.eq(step.valid),
-            walker.final.eq(step.final),
-            walker.advance.eq(step.advance),
+            walker.step.eq(step),
+            walker.final.eq(1),
+            walker.advance.eq(advance),
         ]
         return walker
 
-    def _fetch_operand(self, m: Module, step: Any) -> None:
-        walker = self._make_walker(m, "res", step)
-        m.d.comb += [self.operand_en.eq(step.valid & self.fields.residual), self.operand_addr.eq(walker.address)]
+    def _fetch_operands(self, m: Module, step: Any) -> Value:
+        """The operands of the steps, each a cycle after its step."""
+        arch = self._arch
+        asked, came = Signal(), Signal()
+        walker = self._make_walker(m, "res", asked, step.advance)
+        m.d.comb += [
+            asked.eq(step.valid & step.first),
+            self.operand_en.eq(asked & self.fields.residual),
+            self.operand_addr.eq(walker.address),
+        ]
+        if not arch.buffered:
+            return Value.cast(self.operand_data)
+        m.d.sync += came.eq(asked)
+        held = Signal(len(Value.cast(self.operand_data)), name="operands", reset_less=True)
+        present = Mux(came, Value.cast(self.operand_data), held)
+        m.d.sync += held.eq(present >> (arch.lanes * arch.act_bits))
+        return present
 
-    def _run_lanes(self, m: Module, acc: Value, params: Value) -> None:
-        """Accumulators, parameters and operands together."""
+    def _run_lanes(self, m: Module, acc: Value, params: Value, operands: Value | None) -> Value:
+        """Accumulators, parameters and operands together. Returns the elements that leave the lanes."""
         arch = self._arch
         m.submodules.lanes = lanes = Lanes(arch=arch, target=self._target)
         for name in lanes.config.shape().members:
@@ -173,22 +186,31 @@ class Retire(wiring.Component):
             lane, line = lanes.input[index], params[index * share : (index + 1) * share]
             m.d.comb += lane.acc.eq(waiting[index * arch.acc_bits : (index + 1) * arch.acc_bits])
             m.d.comb += [lane[name].eq(line[offset : offset + bits]) for name, (offset, bits) in slots.items()]
-            if arch.residual:
-                m.d.comb += lane.residual.eq(self.operand_data[index])
-        m.d.comb += self.store_data.eq(lanes.output)
+            if operands is not None:
+                m.d.comb += lane.residual.eq(operands[index * arch.act_bits : (index + 1) * arch.act_bits])
+        return Value.cast(lanes.output)
 
-    def _store(self, m: Module, step: Any) -> None:
-        """The step's address, when its elements leave the lanes."""
+    def _store(self, m: Module, step: Any, elements: Value) -> None:
+        """The steps' elements together, and their address, when the last of them leave the lanes."""
         cycles = lanes_after_sum(self._arch) - 1 + lane_latency(self._arch)
         steps = [step]
         for left in range(cycles - 1, -1, -1):
             steps.append(Signal(_Step, name=f"store_in_{left}"))
             m.d.sync += steps[-1].eq(steps[-2])
         storing = steps[-1]
-        walker = self._make_walker(m, "out", storing)
+        walker = self._make_walker(m, "out", self.store_en, storing.advance)
         m.d.comb += [
-            self.store_next.eq(steps[-2].valid),
-            self.store_en.eq(storing.valid),
+            self.store_next.eq(steps[-2].valid & steps[-2].final),
+            self.store_en.eq(storing.valid & storing.final),
             self.store_addr.eq(walker.address),
-            self.finished.eq(storing.valid & storing.final & (storing.advance == Advance.END)),
+            self.store_data.eq(self._gather(m, elements)),
+            self.finished.eq(self.store_en & (storing.advance == Advance.END)),
         ]
+
+    def _gather(self, m: Module, elements: Value) -> Value:
+        """A C-vector, its last elements just leaving the lanes."""
+        earlier = len(Value.cast(self.store_data)) - len(elements)
+        gathered = Signal(earlier, reset_less=True)
+        whole = Cat(gathered, elements)
+        m.d.sync += gathered.eq(whole[len(elements) :])
+        return whole

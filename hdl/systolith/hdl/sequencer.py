@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sequencer: reads descriptors and starts them one after another.
+"""The sequencer: reads descriptors ahead and starts them one after another.
 
-A descriptor's front section is read as soon as the fetch of the one before is through with its fields, while results
-still drain; the back section when the last store is made.
+While a descriptor is issued, the head, the steps and the back section of the next one are read. Its front section
+follows when the last window is issued, and then it begins, as soon as enough of what came before is stored. The back
+section comes into force with the last store before it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from systolith.hdl.fields import section_layout
 from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch, clog2
-from systolith.spec.isa import LOOPS, WORD_BITS, Op, Section
+from systolith.spec.isa import LINE_BITS, LINE_WORDS, LOOPS, WORD_BITS, Op, Section, layout
 
 __all__ = ["Sequencer"]
 
@@ -28,13 +29,16 @@ class Sequencer(wiring.Component):
     Members:
         run: In; start a run. Only when not ``running``.
         running: Out.
-        front, back: Out; the fields of the present descriptor.
-        step_write, step_number, step_data: Out; the loops' relative steps, as :class:`~systolith.hdl.nest.Nest` takes
-            them; they come between the two sections.
-        start: Out; the fields are complete: begin.
-        fetching: In; the issue or the fetch stage still needs ``front``.
-        finished: In; the descriptor's last store is made in this cycle.
-        draining: Out; stores are outstanding.
+        vector: Out; the descriptor that ``front`` belongs to is a VECTOR.
+        front: Out; fields for issue and fetch, stable from ``start`` until ``issuing`` is low.
+        back: Out; fields for lanes and stores, stable from ``back_start`` until ``finished``.
+        lead: Out; of the descriptor that waits to begin. allowed: In; it may.
+        bank, step_write, step_loop, step_data: Out; the loops' relative steps, as :class:`~systolith.hdl.nest.Nest`
+            takes them.
+        start: Out; the front fields are complete: begin. back_start: Out; so are the back fields.
+        issuing: In; ``front`` is still needed.
+        finished: In; the last store of the descriptor that ``back`` belongs to is made in this cycle.
+        waiting: Out; nothing is left to be issued before stores are made.
         host_read, host_write, host_line, host_data: In; a program word. Only when not ``running``.
         host_read_data: Out; one cycle later, and until the next read or run.
     """
@@ -47,15 +51,20 @@ class Sequencer(wiring.Component):
             {
                 "run": In(1),
                 "running": Out(1),
+                "vector": Out(1),
                 "front": Out(section_layout(arch, Section.FRONT)),
                 "back": Out(section_layout(arch, Section.BACK)),
+                "lead": Out(layout(arch)["lead"].width),
+                "allowed": In(1),
+                "bank": Out(1),
                 "step_write": Out(1),
-                "step_number": Out(range(2 * LOOPS)),
-                "step_data": Out(WORD_BITS),
+                "step_loop": Out(range(LOOPS)),
+                "step_data": Out(LINE_BITS),
                 "start": Out(1),
-                "fetching": In(1),
+                "back_start": Out(1),
+                "issuing": In(1),
                 "finished": In(1),
-                "draining": Out(1),
+                "waiting": Out(1),
                 "host_read": In(1),
                 "host_write": In(1),
                 "host_line": In(line),
@@ -67,68 +76,97 @@ class Sequencer(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        word, take = self._read_program(m)
-        with m.If(self.start):
-            m.d.sync += self.draining.eq(1)
-        with m.Elif(self.finished):
-            m.d.sync += self.draining.eq(0)
-        drained = ~self.draining | self.finished
-        index = Signal(range(max(len(self.front.as_value()), len(self.back.as_value())) // WORD_BITS))
-        m.d.comb += self.step_data.eq(word)
+        line, take = self._read_program(m)
+        coming = Signal.like(self.back, name="coming")
+        coming_full, drained = self._hand_over_back(m, coming)
+        head = Signal(section_layout(self._arch, Section.HEAD))
+        index = Signal(range(max(LOOPS, *(len(part.as_value()) // LINE_BITS for part in (self.front, self.back)))))
+        m.d.comb += [self.step_loop.eq(index), self.step_data.eq(line), self.lead.eq(head.lead)]
         with m.FSM(name="state"):
             with m.State("IDLE"), m.If(self.run):
                 m.d.sync += self.running.eq(1)
-                m.next = "FRONT"
-            with m.State("FRONT"):
-                self._take(m, take, word, index, self.front, "STEPS")
-                # from the register: the memory answers late in its cycle
-                with m.If((index == 1) & (self.front.op == Op.END)):
-                    m.d.sync += index.eq(0)
-                    m.next = "END"
-            with m.State("END"), m.If(drained):
-                m.d.sync += self.running.eq(0)
-                m.next = "IDLE"
+                m.next = "HEAD"
+            with m.State("HEAD"):
+                m.d.comb += take.eq(1)
+                m.d.sync += head.as_value().eq(line)
+                m.next = "STEPS"
             with m.State("STEPS"):
-                m.d.comb += [take.eq(1), self.step_write.eq(1)]
-                m.d.sync += self.step_number.eq(self.step_number + 1)
-                with m.If(self.step_number == 2 * LOOPS - 1):
-                    m.d.sync += self.step_number.eq(0)
-                    m.next = "BACK"
-            with m.State("BACK"), m.If(drained):
-                self._take(m, take, word, index, self.back, "START")
+                self._take_steps(m, take, head, index)
+            with m.State("END"):
+                m.d.comb += self.waiting.eq(1)
+                with m.If(drained):
+                    m.d.sync += self.running.eq(0)
+                    m.next = "IDLE"
+            with m.State("BACK"), m.If(~coming_full):
+                self._take(m, take, line, index, coming, "FRONT")
+                with m.If(index == len(coming.as_value()) // LINE_BITS - 1):
+                    m.d.sync += coming_full.eq(1)
+            with m.State("FRONT"), m.If(~self.issuing):
+                m.d.sync += self.vector.eq(head.op == Op.VECTOR)
+                self._take(m, take, line, index, self.front, "WAIT")
+            with m.State("WAIT"):
+                m.d.comb += self.waiting.eq(~self.allowed)
+                with m.If(self.allowed):
+                    m.d.sync += self.bank.eq(~self.bank)
+                    m.next = "START"
             with m.State("START"):
                 m.d.comb += self.start.eq(1)
-                m.next = "FETCH"
-            with m.State("FETCH"), m.If(~self.fetching):
-                m.next = "FRONT"
+                m.next = "HEAD"
         return m
 
+    def _hand_over_back(self, m: Module, coming: Any) -> tuple[Signal, Signal]:
+        """The back section comes into force when the one before is done with.
+
+        Returns whether ``coming`` waits for that, and whether all stores are made.
+        """
+        full, active, drained = Signal(name="coming_full"), Signal(), Signal()
+        m.d.comb += drained.eq(~full & (~active | self.finished))
+        m.d.sync += self.back_start.eq(0)
+        with m.If(full & (~active | self.finished)):
+            m.d.sync += [self.back.eq(coming), full.eq(0), active.eq(1), self.back_start.eq(1)]
+        with m.Elif(self.finished):
+            m.d.sync += active.eq(0)
+        return full, drained
+
     def _read_program(self, m: Module) -> tuple[Signal, Signal]:
-        """The program memory, read one word ahead; returns the present word and the request to go on."""
-        memory = LineMemory(bits=WORD_BITS, depth=self._arch.program_words, unit=WORD_BITS)
+        """The program memory, read one line ahead; returns the present line and the request to go on."""
+        depth = self._arch.program_words // LINE_WORDS
+        memory = LineMemory(bits=LINE_BITS, depth=depth, unit=WORD_BITS)
         m.submodules.program = memory
-        bits, take = clog2(self._arch.program_words), Signal(name="take")
+        bits, take = clog2(depth), Signal(name="take")
         position, following = Signal(bits, name="position"), Signal(bits, name="following")
         # kept beside the position, so that no adder lies before the memory
         ahead = Signal(bits, name="ahead", init=1)
         m.d.comb += following.eq(Mux(self.running, Mux(take, ahead, position), 0))
         m.d.sync += [position.eq(following), ahead.eq(following + 1)]
-        word = Signal(WORD_BITS)
+        low = clog2(LINE_WORDS)
+        word = Signal(low, reset_less=True)
+        m.d.sync += word.eq(self.host_line[:low])
         m.d.comb += [
             memory.read_en.eq(self.run | self.running | self.host_read),
-            memory.read_addr.eq(Mux(self.host_read, self.host_line, following)),
-            memory.write_en.eq(self.host_write),
-            memory.write_addr.eq(self.host_line),
-            memory.write_data.eq(self.host_data),
-            word.eq(memory.read_data),
-            self.host_read_data.eq(memory.read_data),
+            memory.read_addr.eq(Mux(self.host_read, self.host_line[low:], following)),
+            memory.write_en.eq(self.host_write << self.host_line[:low]),
+            memory.write_addr.eq(self.host_line[low:]),
+            memory.write_data.eq(self.host_data.replicate(LINE_WORDS)),
+            self.host_read_data.eq(memory.read_data.word_select(word, WORD_BITS)),
         ]
-        return word, take
+        return memory.read_data, take
 
-    def _take(self, m: Module, take: Signal, word: Signal, index: Signal, section: Any, then: str) -> None:
-        """Put the present word into a section; after its last, go to state ``then``."""
+    def _take_steps(self, m: Module, take: Signal, head: Any, index: Signal) -> None:
+        """The loops' steps go to the nest, unless the program ends here."""
+        with m.If(head.op == Op.END):
+            m.next = "END"
+        with m.Else():
+            m.d.comb += [take.eq(1), self.step_write.eq(1)]
+            m.d.sync += index.eq(index + 1)
+            with m.If(index == LOOPS - 1):
+                m.d.sync += index.eq(0)
+                m.next = "BACK"
+
+    def _take(self, m: Module, take: Signal, line: Signal, index: Signal, section: Any, then: str) -> None:
+        """Put the present line into a section; after its last, go to state ``then``."""
         m.d.comb += take.eq(1)
-        m.d.sync += [section.as_value().word_select(index, WORD_BITS).eq(word), index.eq(index + 1)]
-        with m.If(index == len(section.as_value()) // WORD_BITS - 1):
+        m.d.sync += [section.as_value().word_select(index, LINE_BITS).eq(line), index.eq(index + 1)]
+        with m.If(index == len(section.as_value()) // LINE_BITS - 1):
             m.d.sync += index.eq(0)
             m.next = then

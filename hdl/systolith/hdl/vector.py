@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vector unit: sums or maxima over the windows of an output pixel, one lane a channel."""
+"""The vector unit: sums or maxima over the windows of an output pixel, one adder a channel."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ __all__ = ["VectorUnit"]
 
 
 class VectorUnit(wiring.Component):
-    """Reduces the first ``lanes`` elements of windows, from the one tagged ``first`` to the one tagged ``last``.
+    """Reduces the first C elements of windows, from the one tagged ``first`` to the one tagged ``last``.
 
-    The result leaves at ``sums`` :data:`systolith.spec.timing.VECTOR_LATENCY` cycles after the last window; its
-    columns beyond ``lanes`` are zero.
+    The result leaves at ``sums`` :data:`systolith.spec.timing.VECTOR_LATENCY` cycles after the last window.
 
     Members: ``windows`` (In), ``sums`` (Out), valid-only streams.
     """
@@ -34,9 +33,8 @@ class VectorUnit(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         window, result = self.windows.payload, self.sums.payload
-        m.d.comb += result.vector.eq(1)
         m.d.sync += [self.sums.valid.eq(self.windows.valid & window.tag.last), result.advance.eq(window.tag.advance)]
-        for lane in range(self._arch.lanes):
+        for lane in range(self._arch.cols):
             running = Signal(signed(self._arch.acc_bits), name=f"running{lane}", reset_less=True)
             element = window.data[lane]
             # a running maximum is an element: the bits above repeat its sign
