@@ -13,12 +13,13 @@ import numpy as np
 from systolith.spec import link
 from systolith.spec.arch import Arch
 from systolith.spec.image import LayerInfo, Program, TensorMap
-from systolith.spec.isa import Descriptor, IsaError, Op, encode, section_words
+from systolith.spec.isa import LINE_WORDS, Descriptor, IsaError, Op, descriptor_words, encode
 from systolith.spec.link import Space
 
 from .allocate import Placement
 from .errors import CapacityError
 from .nest import extremes
+from .overlap import overlap
 from .plan import Context, LaneTable, LayerPlan
 from .runtime import Words, pack_fields
 
@@ -64,8 +65,8 @@ def _pack_params(plans: Sequence[LayerPlan], arch: Arch) -> _Memory:
     return _stack(parts, link.line_words(Space.PARAMS, arch))
 
 
-def _addressed(plans: Sequence[LayerPlan], weights: _Memory, params: _Memory) -> list[Descriptor]:
-    """All descriptors with their parameter lines and the weights that follow."""
+def _addressed(plans: Sequence[LayerPlan], weights: _Memory, params: _Memory, arch: Arch) -> list[Descriptor]:
+    """All descriptors with their parameter lines, the weights that follow, and how early they may begin."""
     made: list[Descriptor] = []
     lines: list[int] = []
     for plan, blocks, tables in zip(plans, weights.starts, params.starts, strict=True):
@@ -74,7 +75,8 @@ def _addressed(plans: Sequence[LayerPlan], weights: _Memory, params: _Memory) ->
             if step.descriptor.op == Op.MATRIX:
                 lines.append(blocks[step.weights])
     following = iter([*lines[1:], 0])
-    return [replace(one, weights_next=next(following)) if one.op == Op.MATRIX else one for one in made]
+    chained = [replace(one, weights_next=next(following)) if one.op == Op.MATRIX else one for one in made]
+    return overlap(chained, arch)
 
 
 _HELP = {
@@ -102,7 +104,7 @@ def _check_size(space: Space, needed: int, arch: Arch, shares: Mapping[str, int]
 
 
 def _check_sizes(plans: Sequence[LayerPlan], arch: Arch, weights: _Memory, params: _Memory) -> None:
-    per_descriptor = sum(section_words(arch))
+    per_descriptor = descriptor_words(arch)
     shares = {
         Space.PROGRAM: {plan.node.name: len(plan.steps) * per_descriptor for plan in plans},
         Space.WEIGHTS: {plan.node.name: _weight_lines(plan, arch) for plan in plans},
@@ -110,7 +112,7 @@ def _check_sizes(plans: Sequence[LayerPlan], arch: Arch, weights: _Memory, param
     }
     _check_size(Space.WEIGHTS, len(weights.words), arch, shares[Space.WEIGHTS])
     _check_size(Space.PARAMS, len(params.words), arch, shares[Space.PARAMS])
-    _check_size(Space.PROGRAM, sum(shares[Space.PROGRAM].values()) + 1, arch, shares[Space.PROGRAM])
+    _check_size(Space.PROGRAM, sum(shares[Space.PROGRAM].values()) + LINE_WORDS, arch, shares[Space.PROGRAM])
 
 
 def _weight_lines(plan: LayerPlan, arch: Arch) -> int:
@@ -215,7 +217,7 @@ def emit(ctx: Context, plans: Sequence[LayerPlan], placement: Placement) -> Prog
     graph, arch = ctx.graph, ctx.arch
     weights, params = _pack_weights(plans, arch), _pack_params(plans, arch)
     _check_sizes(plans, arch, weights, params)
-    descriptors = _addressed(plans, weights, params)
+    descriptors = _addressed(plans, weights, params, arch)
     segments = {
         Space.PROGRAM: _program_words(plans, descriptors, arch),
         Space.WEIGHTS: array("I", weights.words.tobytes()),

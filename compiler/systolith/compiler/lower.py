@@ -7,6 +7,7 @@ from systolith.spec.arch import Arch
 from systolith.spec.image import Program
 
 from .allocate import allocate
+from .depthwise import plan_depthwise
 from .emit import emit
 from .errors import QuantisationError, UnsupportedModel
 from .ir import Graph, Node
@@ -47,7 +48,9 @@ def _check_node(node: Node, arch: Arch) -> None:
 
 def _plan(node: Node, ctx: Context) -> LayerPlan:
     _check_node(node, ctx.arch)
-    return plan_matrix(node, ctx) if node.op == "QConv" else plan_vector(node, ctx)
+    if node.op != "QConv":
+        return plan_vector(node, ctx)
+    return plan_depthwise(node, ctx) or plan_matrix(node, ctx)
 
 
 def lower(graph: Graph, arch: Arch) -> Program:

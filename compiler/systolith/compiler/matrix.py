@@ -25,7 +25,7 @@ from .plan import Context, Ints, LayerPlan, Step
 from .reduction import Geometry, Reduction, plan_reduction
 from .scaling import check_accumulator, lane_fields, lane_table
 
-__all__ = ["plan_matrix"]
+__all__ = ["checked_weight", "corrected_bias", "plan_matrix"]
 
 
 @dataclass(frozen=True)
@@ -148,16 +148,23 @@ def _descriptors(
         )
 
 
-def _check_weights(node: Node, ctx: Context, weight: Ints) -> None:
+def checked_weight(node: Node, ctx: Context) -> Ints:
+    """A QConv's weights, (outputs, inputs of a group, kernel y, kernel x).
+
+    Raises:
+        QuantisationError: a weight does not fit the architecture's width.
+    """
+    weight = ctx.graph.constant(node.attributes["weight"]).astype(np.int64)
     limit = 1 << (ctx.arch.weight_bits - 1)
     if weight.min(initial=0) < -limit or weight.max(initial=0) >= limit:
         raise QuantisationError(
             f"node {node.name!r} ({node.op}): weights reach {weight.min()}..{weight.max()}, arch {ctx.arch.name!r} "
             f"holds {-limit}..{limit - 1}; quantise to {ctx.arch.weight_bits} bits or take an arch with wider weights"
         )
+    return weight
 
 
-def _corrected_bias(node: Node, ctx: Context, weight: Ints) -> Ints:
+def corrected_bias(node: Node, ctx: Context, weight: Ints) -> Ints:
     """The bias with the input's zero point folded in, checked against the accumulator.
 
     Padding reads the zero point, so every tap counts: ``sum(w * (x - z)) = sum(w * x) - z * sum(w)``.
@@ -182,9 +189,8 @@ def plan_matrix(node: Node, ctx: Context) -> LayerPlan:
     Raises:
         QuantisationError: a weight, a factor or a sum does not fit the architecture's widths.
     """
-    weight = ctx.graph.constant(node.attributes["weight"]).astype(np.int64)
-    _check_weights(node, ctx, weight)
-    bias, factor = _corrected_bias(node, ctx, weight), ctx.graph.constant(node.attributes["factor"])
+    weight = checked_weight(node, ctx)
+    bias, factor = corrected_bias(node, ctx, weight), ctx.graph.constant(node.attributes["factor"])
     table = lane_table(node, ctx, bias, factor, ctx.arch.cols)
     geometry, target = _geometry(node, ctx), ctx.layouts[node.outputs[0]]
     steps: list[Step] = []

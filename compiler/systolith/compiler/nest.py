@@ -10,9 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from systolith.spec.isa import LOOPS, Descriptor, Loop, Walk
 
-__all__ = ["Span", "Stride", "extremes", "make_loops", "make_walk", "relative_steps", "split_evenly"]
+__all__ = [
+    "Span",
+    "Stride",
+    "coordinates",
+    "extremes",
+    "make_loops",
+    "make_walk",
+    "positions",
+    "relative_steps",
+    "split_evenly",
+]
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,24 @@ def _range(start: int, counts: Sequence[int], steps: Sequence[int]) -> tuple[int
         low, high = low + min(reach, 0), high + max(reach, 0)
         travelled += reach
     return low, high
+
+
+def positions(start: int, counts: Sequence[int], steps: Sequence[int]) -> NDArray[np.int64]:
+    """All positions of nested loops given by their relative steps, innermost fastest; (iterations,)."""
+    flat = np.array([start], dtype=np.int64)
+    travelled = 0
+    for count, step in zip(counts, steps, strict=True):
+        stride = step + travelled
+        flat = (np.arange(count, dtype=np.int64)[:, None] * stride + flat).ravel()
+        travelled += (count - 1) * stride
+    return flat
+
+
+def coordinates(descriptor: Descriptor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column coordinate of every window, in issue order; (windows,) each."""
+    counts = [loop.count for loop in descriptor.loops]
+    rows = positions(descriptor.row_start, counts, [loop.row_step for loop in descriptor.loops])
+    return rows, positions(descriptor.col_start, counts, [loop.col_step for loop in descriptor.loops])
 
 
 def extremes(descriptor: Descriptor) -> tuple[tuple[int, int], tuple[int, int]]:

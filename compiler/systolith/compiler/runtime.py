@@ -47,7 +47,7 @@ class ResponseError(RuntimeError):
 
 @dataclass(frozen=True)
 class Stores:
-    """Stores in the order made: element addresses (S,) and data (S, lanes), int64."""
+    """Stores in the order made: element addresses (S,) and data (S, cols), int64."""
 
     addresses: Ints
     data: Ints

@@ -56,14 +56,6 @@ def check_accumulator(node: Node, ctx: Context, low: Ints, high: Ints, bias: Int
         )
 
 
-def _segments(ctx: Context, tensor: str) -> set[int]:
-    """The segments of the activation memory that a tensor lies in."""
-    arch, first = ctx.arch, ctx.bases[tensor]
-    last = first + ctx.layouts[tensor].elements - 1
-    size = (1 << arch.act_addr_bits) // arch.act_segments
-    return set(range(first // size, last // size + 1))
-
-
 def _add_fields(node: Node, ctx: Context, add: AddAttributes, residual: str) -> dict[str, Any]:
     widths = LaneWidths(ctx.arch.act_bits, ctx.arch.acc_bits)
     try:
@@ -71,8 +63,7 @@ def _add_fields(node: Node, ctx: Context, add: AddAttributes, residual: str) -> 
     except UnrepresentableScale as error:
         raise QuantisationError(f"node {node.name!r} ({node.op}): {error}") from error
     zero = ctx.qparams(residual).zero_point
-    apart = not _segments(ctx, node.inputs[0]) & _segments(ctx, residual)
-    return {"residual": True, "apart": apart, "res_zero": zero, "lo_sum": add.lo, "hi_sum": add.hi, **factors}
+    return {"residual": True, "res_zero": zero, "lo_sum": add.lo, "hi_sum": add.hi, **factors}
 
 
 def lane_fields(node: Node, ctx: Context, lo: int, hi: int) -> dict[str, Any]:

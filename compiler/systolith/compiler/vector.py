@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooling, stand-alone add and requantisation on the vector unit: blocks of ``lanes`` channels, taps innermost.
+"""Pooling, stand-alone add and requantisation on the vector unit: blocks of C channels, taps innermost.
 
 An add or a requantisation is a pool of one tap. An average that does not count its padding divides by another number at
 the border, so the output is cut into rectangles of equal tap count, each with its own factor.
@@ -108,12 +108,12 @@ def _table(node: Node, ctx: Context, pool: _Pool, divisor: int, channels: int) -
     bias = np.full(channels, -taps * qparams.zero_point, dtype=np.int64)
     low, high = (np.full(channels, taps * edge, dtype=np.int64) for edge in (qparams.low, qparams.high))
     check_accumulator(node, ctx, low, high, bias)
-    return lane_table(node, ctx, bias, np.full(channels, pool.factor / divisor), ctx.arch.lanes)
+    return lane_table(node, ctx, bias, np.full(channels, pool.factor / divisor), ctx.arch.cols)
 
 
-def _walk(base: int, layout: Layout, rows: Span, columns: Span, blocks: int, lanes: int) -> Walk:
+def _walk(base: int, layout: Layout, rows: Span, columns: Span, blocks: int, cols: int) -> Walk:
     first = base + rows.start * layout.row_pitch + columns.start * layout.channel_pitch
-    return make_walk(first, (columns.count, layout.channel_pitch), (rows.count, layout.row_pitch), (blocks, lanes))
+    return make_walk(first, (columns.count, layout.channel_pitch), (rows.count, layout.row_pitch), (blocks, cols))
 
 
 def _reading(ctx: Context, node: Node, pool: _Pool, rows: Span, columns: Span) -> dict[str, Any]:
@@ -131,17 +131,17 @@ def _reading(ctx: Context, node: Node, pool: _Pool, rows: Span, columns: Span) -
 
 
 def _descriptor(node: Node, ctx: Context, pool: _Pool, rows: Span, columns: Span) -> Descriptor:
-    source, target, lanes = ctx.layouts[node.inputs[0]], ctx.layouts[node.outputs[0]], ctx.arch.lanes
-    blocks = -(-target.channels // lanes)
+    source, target, cols = ctx.layouts[node.inputs[0]], ctx.layouts[node.outputs[0]], ctx.arch.cols
+    blocks = -(-target.channels // cols)
     nest = [
         Stride(pool.kernel[1], col=source.channel_pitch),
         Stride(pool.kernel[0], row=source.row_pitch),
         Stride(),
         Stride(columns.count, col=pool.strides[1] * source.channel_pitch),
         Stride(rows.count, row=pool.strides[0] * source.row_pitch),
-        Stride(blocks, col=lanes),
+        Stride(blocks, col=cols),
     ]
-    place = (target, rows, columns, blocks, lanes)
+    place = (target, rows, columns, blocks, cols)
     residual = residual_of(node)
     return Descriptor(
         op=Op.VECTOR,

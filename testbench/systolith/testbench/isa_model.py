@@ -31,7 +31,7 @@ _EXACT_BITS = 62
 
 @dataclass(frozen=True)
 class StoreTrace:
-    """The stores of one descriptor, in order: element addresses (S,) and data (S, lanes), int64."""
+    """The stores of one descriptor, in order: element addresses (S,) and data (S, cols), int64."""
 
     descriptor: int
     addresses: Ints
@@ -96,6 +96,44 @@ def _line_fields(words: NDArray[np.uint32], bits: int, count: int) -> Iterator[l
     for line in words:
         whole = int.from_bytes(line.astype("<u4").tobytes(), "little")
         yield [(whole >> (index * bits)) & mask for index in range(count)]
+
+
+def _outputs(descriptor: Descriptor) -> tuple[int, int]:
+    """Output pixels across and down."""
+    if descriptor.depthwise:
+        across = descriptor.last_x // (descriptor.skip_x + 1) + 1
+        return across, descriptor.last_y // (descriptor.skip_y + 1) + 1
+    first = 0 if descriptor.op == Op.MATRIX else 3
+    return descriptor.loops[first].count, descriptor.loops[first + 1].count
+
+
+def _candidates(descriptor: Descriptor) -> Ints:
+    """Numbers of the candidates that are output pixels, (blocks, passes, pixels)."""
+    wide, high = descriptor.loops[0].count, descriptor.loops[1].count
+    passes, blocks = _count(descriptor.loops[2:5]), descriptor.loops[5].count
+    x = np.arange(0, descriptor.last_x + 1, descriptor.skip_x + 1)
+    y = np.arange(0, descriptor.last_y + 1, descriptor.skip_y + 1)
+    raster = np.arange(blocks * passes).reshape(blocks, passes, 1) * (wide * high)
+    return np.asarray(raster + (y[:, None] * wide + x).ravel())
+
+
+def _masked(place: int, last: int, masks: int, taps: int) -> list[bool]:
+    """Whether each of the taps of an axis is masked at a column or row of the candidates."""
+    active = [part for part, where in enumerate((0, 1, last - 1, last)) if place == where]
+    return [any(masks >> (part * taps + tap) & 1 for part in active) for tap in range(taps)]
+
+
+def _taps(descriptor: Descriptor, arch: Arch) -> tuple[Ints, NDArray[np.bool_]]:
+    """How many windows back each tap lies, (taps,), and whether an output pixel's are masked, (pixels, taps)."""
+    wide, high = arch.tap_cols, arch.tap_rows
+    back = np.arange(high)[::-1, None] * (descriptor.line_last + 1) + np.arange(wide)[::-1]
+    across, down = _outputs(descriptor)
+    columns = [x * (descriptor.skip_x + 1) for x in range(across)]
+    rows = [y * (descriptor.skip_y + 1) for y in range(down)]
+    mask_x = np.array([_masked(x, descriptor.last_x, descriptor.mask_x, wide) for x in columns])
+    mask_y = np.array([_masked(y, descriptor.last_y, descriptor.mask_y, high) for y in rows])
+    masked = mask_y[:, None, :, None] | mask_x[None, :, None, :]
+    return back.ravel(), masked.reshape(across * down, high * wide)
 
 
 class _Lanes:
@@ -191,7 +229,8 @@ class IsaModel:
         weight_line = 0
         for index, descriptor in enumerate(self.descriptors):
             if descriptor.op == Op.MATRIX:
-                sums = self._matrix(descriptor, weight_line)
+                compute = self._depthwise if descriptor.depthwise else self._matrix
+                sums = compute(descriptor, self._pass_weights(descriptor, weight_line))
                 weight_line = descriptor.weights_next
             else:
                 sums = self._vector(descriptor)
@@ -206,59 +245,80 @@ class IsaModel:
         inside &= ((rows >= 0) & (rows < descriptor.plane))[..., None]
         return np.where(inside, self.activations[addresses], descriptor.fill)
 
-    def _matrix(self, descriptor: Descriptor, weight_line: int) -> Ints:
-        """Accumulators of a MATRIX descriptor, (blocks, pixels, steps, lanes)."""
-        arch, loops = self.arch, descriptor.loops
-        pixels, passes, blocks = _count(loops[:2]), _count(loops[2:5]), loops[5].count
-        rows, cols = (part.reshape(blocks, passes, pixels) for part in _coordinates(descriptor))
+    def _pass_weights(self, descriptor: Descriptor, weight_line: int) -> Ints:
+        """The weights of a MATRIX descriptor, (blocks, passes, rows, cols)."""
+        arch = self.arch
+        passes, blocks = _count(descriptor.loops[2:5]), descriptor.loops[5].count
         lines = blocks * passes * arch.pass_lines
         weights = self._weights[weight_line : weight_line + lines]
         if len(weights) < lines:
             raise IsaError(f"weights end at line {len(self._weights)}, needed up to {weight_line + lines}")
-        weights = weights.reshape(blocks, passes, arch.rows, arch.cols)
+        return weights.reshape(blocks, passes, arch.rows, arch.cols)
+
+    def _matrix(self, descriptor: Descriptor, weights: Ints) -> Ints:
+        """Accumulators of a MATRIX descriptor, (blocks, pixels, cols)."""
+        arch = self.arch
+        blocks, passes = weights.shape[:2]
+        pixels = _count(descriptor.loops[:2])
+        rows, cols = (part.reshape(blocks, passes, pixels) for part in _coordinates(descriptor))
         sums = np.zeros((blocks, pixels, arch.cols), dtype=np.int64)
         for block in range(blocks):
             for step in range(passes):
                 window = self._windows(descriptor, rows[block, step], cols[block, step], arch.rows)
                 # float64 is exact here: a partial sum has at most 16 + 16 + 8 bits
                 sums[block] += (window.astype(np.float64) @ weights[block, step].astype(np.float64)).astype(np.int64)
-        return sums.reshape(blocks, pixels, arch.lane_cycles, arch.lanes)
+        return sums
+
+    def _depthwise(self, descriptor: Descriptor, weights: Ints) -> Ints:
+        """Accumulators of a depthwise MATRIX descriptor, (blocks, output pixels, cols)."""
+        arch = self.arch
+        raster = self._windows(descriptor, *_coordinates(descriptor), arch.window)
+        # what lies before the first window or behind the last is undefined: zeros here
+        before, after = arch.tap_rows * (descriptor.line_last + 1) + arch.tap_cols, descriptor.lag
+        stream = np.pad(raster, ((before, after), (0, 0)))
+        taps, masked = _taps(descriptor, arch)
+        candidates = _candidates(descriptor)
+        sums = np.zeros((weights.shape[0], candidates.shape[2], arch.cols), dtype=np.int64)
+        for block, step in np.ndindex(weights.shape[:2]):
+            newest = candidates[block, step] + descriptor.lag + before
+            own = stream[newest[:, None] - taps][..., : arch.cols]
+            own = np.where(masked[..., None], descriptor.fill, own)
+            shared = stream[newest, arch.taps : arch.rows]
+            sums[block] += np.einsum("prc,rc->pc", own, weights[block, step, : arch.taps])
+            sums[block] += shared @ weights[block, step, arch.taps :]
+        return sums
 
     def _vector(self, descriptor: Descriptor) -> Ints:
-        """Sums or maxima of a VECTOR descriptor, (blocks, pixels, 1, lanes)."""
-        loops, lanes = descriptor.loops, self.arch.lanes
+        """Sums or maxima of a VECTOR descriptor, (blocks, pixels, cols)."""
+        loops, width = descriptor.loops, self.arch.cols
         taps, pixels, blocks = _count(loops[:3]), _count(loops[3:5]), loops[5].count
         rows, cols = (part.reshape(blocks, pixels, taps) for part in _coordinates(descriptor))
-        windows = self._windows(descriptor, rows, cols, lanes)
-        reduced = windows.max(axis=2) if descriptor.maximum else windows.sum(axis=2)
-        return np.asarray(reduced.reshape(blocks, pixels, 1, lanes))
+        windows = self._windows(descriptor, rows, cols, width)
+        return np.asarray(windows.max(axis=2) if descriptor.maximum else windows.sum(axis=2))
 
     def _retire(self, index: int, descriptor: Descriptor, sums: Ints) -> StoreTrace:
         """Lanes and stores."""
-        blocks, pixels, steps, lanes = sums.shape
+        blocks, pixels, cols = sums.shape
+        steps, lanes = self.arch.lane_cycles, self.arch.lanes
         lines = descriptor.param_base + np.arange(blocks)[:, None] * steps + np.arange(steps)
         bias, multiplier, shift = (part[lines][:, None] for part in (self._bias, self._multiplier, self._shift))
-        acc = sums + bias
+        acc = sums.reshape(blocks, pixels, steps, lanes) + bias
         if np.abs(acc).max(initial=0) >= 1 << (self.arch.acc_bits - 1):
             raise IsaError(f"descriptor {index}: an accumulator overflows {self.arch.acc_bits} bits")
-        values = self._lanes.requantise(acc, multiplier, shift, descriptor.lo, descriptor.hi)
+        requantised = self._lanes.requantise(acc, multiplier, shift, descriptor.lo, descriptor.hi)
+        values = requantised.reshape(blocks * pixels, cols)
         if descriptor.residual:
-            operand = self.activations[self._walk(descriptor, descriptor.res, sums.shape)]
+            operand = self.activations[self._walk(descriptor, descriptor.res)]
             values = self._lanes.add(values, operand - descriptor.res_zero, descriptor)
         values += descriptor.out_zero
-        addresses = self._walk(descriptor, descriptor.out, sums.shape)
-        flat, data = addresses[..., 0].ravel(), values.reshape(-1, lanes)
+        addresses = self._walk(descriptor, descriptor.out)
         # in store order, so that a later store to the same address wins
-        for lane in range(lanes):
-            self.activations[flat + lane] = data[:, lane]
-        return StoreTrace(index, flat, data)
+        for column in range(cols):
+            self.activations[addresses[:, column]] = values[:, column]
+        return StoreTrace(index, addresses[:, 0], values)
 
-    def _walk(self, descriptor: Descriptor, walk: Walk, shape: tuple[int, ...]) -> Ints:
-        """Element addresses of an output or residual walk, (blocks, pixels, steps, lanes)."""
-        first = 0 if descriptor.op == Op.MATRIX else 3
-        across, down = (loop.count for loop in descriptor.loops[first : first + 2])
-        blocks, _, steps, lanes = shape
-        stride_x, stride_y, stride_block = _strides([walk.x, walk.y, walk.block], [across, down, blocks])
-        counts = [lanes, steps, across, down, blocks]
-        flat = _positions(walk.base, [1, lanes, stride_x, stride_y, stride_block], counts)
-        return (flat % self.activations.size).reshape(blocks, down * across, steps, lanes)
+    def _walk(self, descriptor: Descriptor, walk: Walk) -> Ints:
+        """Element addresses of an output or residual walk, (stores, cols)."""
+        counts = [*_outputs(descriptor), descriptor.loops[5].count]
+        flat = _positions(walk.base, _strides([walk.x, walk.y, walk.block], counts), counts)
+        return np.asarray((flat[:, None] + np.arange(self.arch.cols)) % self.activations.size)

@@ -125,9 +125,9 @@ class StoreLog:
     def from_raw(cls, cycles: list[int], addresses: list[int], raw: Iterable[int], arch: Arch) -> StoreLog:
         """From lists; ``raw`` holds a store's elements side by side, the first lane in the least significant bits."""
         mask, sign = (1 << arch.act_bits) - 1, 1 << (arch.act_bits - 1)
-        shifts = range(0, arch.lanes * arch.act_bits, arch.act_bits)
+        shifts = range(0, arch.cols * arch.act_bits, arch.act_bits)
         rows = [[((value >> shift & mask) ^ sign) - sign for shift in shifts] for value in raw]
-        data = np.array(rows, dtype=np.int64).reshape(-1, arch.lanes)
+        data = np.array(rows, dtype=np.int64).reshape(-1, arch.cols)
         return cls(np.array(cycles, dtype=np.int64), np.array(addresses, dtype=np.int64), data)
 
 

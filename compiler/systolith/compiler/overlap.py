@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How early each descriptor may begin: the promises ``lead`` and ``apart`` of :mod:`systolith.spec.isa`.
+
+The engine does not wait for a descriptor's last store before it issues the next one's windows; the program says how
+many cycles may be left to it. Two bounds follow from the fixed latencies (:mod:`systolith.spec.timing`). A window must
+be read after the stores of its elements: a store that ``e`` others follow is made at least ``e * lane_cycles`` cycles
+before the last, and window ``k`` is issued at least so many cycles after the first as lie between them undisturbed. And
+sums must not reach the lanes before the last store, unless a drain sees to that. Only the descriptor directly before
+counts: the back section of one is not read before the last store of the one before the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from systolith.spec import timing
+from systolith.spec.arch import Arch
+from systolith.spec.isa import Descriptor, Op, Walk, lead_free
+
+from .issue_model import output_counts
+from .nest import coordinates, positions
+from .plan import Ints
+
+__all__ = ["overlap"]
+
+CHUNK = 1024
+"""Windows looked at together."""
+
+LONG_AGO = -(1 << 40)
+"""The number of a store before the run."""
+
+
+def _matrix_cycles(descriptor: Descriptor, arch: Arch, windows: Ints) -> Ints:
+    """Least cycles from the first window's issue to the given ones'."""
+    if descriptor.op == Op.VECTOR or descriptor.depthwise:
+        return windows
+    pixels = descriptor.loops[0].count * descriptor.loops[1].count
+    number, pixel = np.divmod(windows, pixels)
+    return np.asarray(number * timing.pass_cycles(arch, pixels) + pixel)
+
+
+def _stores(descriptor: Descriptor, walk: Walk, arch: Arch) -> Ints:
+    """First addresses of a walk in store order."""
+    counts = [*output_counts(descriptor), descriptor.loops[5].count]
+    return positions(walk.base, counts, [walk.x, walk.y, walk.block]) % (1 << arch.act_addr_bits)
+
+
+def _reads(descriptor: Descriptor, arch: Arch) -> Iterator[tuple[Ints, Ints]]:
+    """Chunks of windows: numbers (windows,) and addresses of their elements (windows, elements); -1 is outside."""
+    rows, cols = coordinates(descriptor)
+    wide = arch.cols if descriptor.op == Op.VECTOR or descriptor.depthwise else arch.rows
+    lane = np.arange(wide)
+    for first in range(0, len(rows), CHUNK):
+        row, col = rows[first : first + CHUNK, None], cols[first : first + CHUNK, None] + lane
+        inside = (row >= 0) & (row < descriptor.plane) & (col >= 0) & (col < descriptor.row_len)
+        address = (descriptor.base + row + col) % (1 << arch.act_addr_bits)
+        yield np.arange(first, first + len(row)), np.where(inside, address, -1)
+
+
+def _data_lead(descriptor: Descriptor, arch: Arch, writers: Ints, last: int, most: int) -> int:
+    """Cycles that may be left to the last store so that every element is stored when it is read; at most ``most``."""
+    lead = most
+    for windows, addresses in _reads(descriptor, arch):
+        since = _matrix_cycles(descriptor, arch, windows)
+        if since[0] >= lead:
+            break
+        # the place behind the memory's last stands for all that is outside
+        followed = (last - writers[addresses]) * arch.lane_cycles
+        bound = (followed.min(axis=1) + since).min() + timing.READ_LATENCY - 1 + timing.START_LATENCY
+        lead = min(lead, int(bound))
+    return lead
+
+
+def _first_sum(descriptor: Descriptor, arch: Arch) -> int:
+    """Least cycles from the first window's issue to the descriptor's first sum."""
+    vector = descriptor.op == Op.VECTOR
+    since = timing.sum_cycles(arch, vector=vector)
+    if vector:
+        return since + int(np.prod([loop.count for loop in descriptor.loops[:3]])) - 1
+    passes = int(np.prod([loop.count for loop in descriptor.loops[2:5]]))
+    raster = descriptor.loops[0].count * descriptor.loops[1].count
+    since += (passes - 1) * timing.pass_cycles(arch, raster) + descriptor.lag
+    if not arch.buffered:
+        return since
+    last = descriptor.last_y * descriptor.loops[0].count + descriptor.last_x if descriptor.depthwise else raster - 1
+    return since + last + 1 + timing.DRAIN_LATENCY
+
+
+def _lead(descriptor: Descriptor, before: Descriptor, arch: Arch, writers: Ints, last: int) -> int:
+    free = lead_free(arch)
+    drained = arch.buffered and descriptor.op == before.op == Op.MATRIX
+    # a sum comes two cycles after the last store or later
+    most = free if drained else min(free - 1, _first_sum(descriptor, arch) + timing.START_LATENCY - 2)
+    return _data_lead(descriptor, arch, writers, last, most)
+
+
+def _segments(first: int, stop: int, arch: Arch) -> set[int]:
+    """The segments of the activation memory that a range of addresses touches."""
+    size = (1 << arch.act_addr_bits) // arch.act_segments
+    return {part % arch.act_segments for part in range(first // size, (stop - 1) // size + 1)}
+
+
+def _operand_segments(descriptor: Descriptor, arch: Arch) -> set[int]:
+    if not descriptor.residual:
+        return set()
+    addresses = _stores(descriptor, descriptor.res, arch)
+    return _segments(int(addresses.min()), int(addresses.max()) + arch.cols, arch)
+
+
+def _apart(descriptor: Descriptor, before: Descriptor | None, arch: Arch) -> bool:
+    """Whether no residual operand of a descriptor or of the one before lies in a segment of its input."""
+    if not arch.residual or arch.act_segments == 1:
+        return False
+    extent = max(descriptor.plane, descriptor.row_len)
+    own = _segments(descriptor.base, descriptor.base + extent, arch)
+    others = [one for one in (descriptor, before) if one is not None]
+    return not any(own & _operand_segments(other, arch) for other in others)
+
+
+def overlap(descriptors: Sequence[Descriptor], arch: Arch) -> list[Descriptor]:
+    """The descriptors of a program, each with the largest ``lead`` that is safe, and with ``apart`` where it holds."""
+    writers = np.full((1 << arch.act_addr_bits) + 1, LONG_AGO, dtype=np.int64)
+    stored, before = 0, None
+    result: list[Descriptor] = []
+    for descriptor in descriptors:
+        apart = _apart(descriptor, before, arch)
+        lead = 0 if before is None else _lead(descriptor, before, arch, writers, stored - 1)
+        result.append(replace(descriptor, lead=lead, apart=apart))
+        addresses = _stores(descriptor, descriptor.out, arch)
+        numbers = stored + np.arange(len(addresses))
+        for column in range(arch.cols):
+            writers[(addresses + column) % (1 << arch.act_addr_bits)] = numbers
+        stored, before = stored + len(addresses), descriptor
+    return result
