@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from systolith.compiler.nest import Stride, make_loops, make_walk
+from systolith.compiler.overlap import overlap
 from systolith.spec import link
 from systolith.spec.arch import Arch
 from systolith.spec.fixed import LaneWidths
 from systolith.spec.image import Program
-from systolith.spec.isa import Descriptor, Op, Walk, encode_program
+from systolith.spec.isa import MASK_PLACES, Descriptor, Op, Walk, encode_program
 from systolith.spec.link import Space
 
 __all__ = ["ProgramBuilder", "random_lines"]
@@ -59,15 +60,46 @@ class ProgramBuilder:
         self.weight_starts.append(self.weight_lines)
         self.weight_lines += blocks * passes * self.arch.pass_lines + self.rng.randint(0, GAP)
         counts = (*pixels, *reduction, blocks)
-        self._add(Op.MATRIX, counts, (*pixels, blocks), self.arch.lane_cycles, residual)
+        self._add(Op.MATRIX, counts, (*pixels, blocks), residual)
 
     def vector(
         self, *, taps: tuple[int, int, int], pixels: tuple[int, int], blocks: int = 1, residual: bool = False
     ) -> None:
         """A pooling or, with a single tap, element-wise tile."""
-        self._add(Op.VECTOR, (*taps, *pixels, blocks), (*pixels, blocks), 1, residual)
+        self._add(Op.VECTOR, (*taps, *pixels, blocks), (*pixels, blocks), residual)
 
-    def _add(self, op: Op, counts: Sequence[int], outputs: tuple[int, int, int], steps: int, residual: bool) -> None:
+    def depthwise(
+        self, *, raster: tuple[int, int], reduction: tuple[int, int, int], blocks: int = 1, residual: bool = False
+    ) -> None:
+        """Rasters of ``raster`` (across, down), with random output pixels and masks.
+
+        The lag is such that no tap reaches before the first window or behind the last, where its value is undefined.
+        """
+        rng, arch = self.rng, self.arch
+        self.weight_starts.append(self.weight_lines)
+        self.weight_lines += blocks * math.prod(reduction) * arch.pass_lines + rng.randint(0, GAP)
+        line_last = raster[0] - 1 if arch.tap_rows > 1 else 0
+        back = (arch.tap_rows - 1) * (line_last + 1) + arch.tap_cols - 1
+        spare = (raster[0] - arch.tap_cols, raster[1] - arch.tap_rows)
+        last_x, last_y = (rng.randint(max(0, size // 2), size) for size in spare)
+        skip_x, skip_y = (rng.choice([0, 0, 1, 2]) for _ in raster)
+        last_x, last_y = last_x // (skip_x + 1) * (skip_x + 1), last_y // (skip_y + 1) * (skip_y + 1)
+        outputs = (last_x // (skip_x + 1) + 1, last_y // (skip_y + 1) + 1, blocks)
+        self._add(Op.MATRIX, (*raster, *reduction, blocks), outputs, residual)
+        self.descriptors[-1] = replace(
+            self.descriptors[-1],
+            depthwise=True,
+            lag=back,
+            line_last=line_last,
+            last_x=last_x,
+            last_y=last_y,
+            skip_x=skip_x,
+            skip_y=skip_y,
+            mask_x=rng.getrandbits(MASK_PLACES * arch.tap_cols),
+            mask_y=rng.getrandbits(MASK_PLACES * arch.tap_rows),
+        )
+
+    def _add(self, op: Op, counts: Sequence[int], outputs: tuple[int, int, int], residual: bool) -> None:
         rng, arch = self.rng, self.arch
         quarters = rng.sample(range(QUARTERS), 3)
         half = 1 << (arch.act_bits - 1)
@@ -78,7 +110,7 @@ class ProgramBuilder:
                 maximum=arch.pool and op == Op.VECTOR and rng.random() < 0.5,
                 fill=fill,
                 loops=make_loops([Stride(count, *self._stride(count)) for count in counts]),
-                out=self._walk(quarters[0], outputs, steps),
+                out=self._walk(quarters[0], outputs),
                 param_base=self.param_lines,
                 out_zero=zero,
                 lo=rng.choice((-half, -half, rng.randint(-half, 0))) - zero,
@@ -87,11 +119,11 @@ class ProgramBuilder:
                 **self._input(quarters[1]),
             )
         )
-        self.param_lines += outputs[2] * steps
+        self.param_lines += outputs[2] * arch.lane_cycles
         if residual:
-            self._add_residual(quarters, self._walk(quarters[2], outputs, steps), res_zero)
+            self._add_residual(self._walk(quarters[2], outputs), res_zero)
 
-    def _add_residual(self, quarters: Sequence[int], walk: Walk, zero: int) -> None:
+    def _add_residual(self, walk: Walk, zero: int) -> None:
         widths, rng = LaneWidths(self.arch.act_bits, self.arch.acc_bits), self.rng
         one, half = 1 << widths.add_post, 1 << (self.arch.act_bits - 1)
         base = self.descriptors[-1]
@@ -104,7 +136,6 @@ class ProgramBuilder:
             m_res=rng.randrange(one // 2, 2 * one),
             lo_sum=-half - base.out_zero,
             hi_sum=half - 1 - base.out_zero,
-            apart=self.arch.act_segments > 1 and quarters[1] // 2 != quarters[2] // 2,
         )
 
     def _stride(self, count: int) -> tuple[int, int]:
@@ -133,15 +164,15 @@ class ProgramBuilder:
             "col_start": rng.randrange(-3 * granule, max(granule, pitch // 2), granule),
         }
 
-    def _walk(self, quarter: int, outputs: tuple[int, int, int], steps: int) -> Walk:
+    def _walk(self, quarter: int, outputs: tuple[int, int, int]) -> Walk:
         """All places of a walk differ: the order of the stores is what is tested, not what overwrites what."""
         across, down, blocks = outputs
-        unit = steps * self.arch.lanes
+        unit = self.arch.cols
         first = quarter * self._quarter
         size = unit * across * down * blocks
         if size > self._quarter:
             raise ValueError(f"an output must fit into {self._quarter} elements, got {size}")
-        first += self.rng.randrange(0, self._quarter - size + 1, self.arch.lanes)
+        first += self.rng.randrange(0, self._quarter - size + 1, unit)
         return make_walk(first, (across, blocks * unit), (down, across * blocks * unit), (blocks, unit))
 
     # ------------------------------------------------------------------ the program
@@ -157,7 +188,7 @@ class ProgramBuilder:
             name="random",
             arch=arch,
             segments={
-                Space.PROGRAM: array("I", encode_program(descriptors, arch)),
+                Space.PROGRAM: array("I", encode_program(overlap(descriptors, arch), arch)),
                 Space.WEIGHTS: random_lines(rng, Space.WEIGHTS, arch, self.weight_lines),
                 Space.PARAMS: self._params(),
             },
