@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from amaranth.hdl import Fragment
@@ -24,6 +24,14 @@ ARCHES = {
     "single port": make_arch(act_granule=2, act_single_port=True, residual=False),
     "no residual": make_arch(residual=False),
 }
+
+
+class Answer(NamedTuple):
+    """What a cycle's requests must give: the window at an address, an operand; None where nothing is promised."""
+
+    window: int
+    elements: list[int] | None
+    operand: list[int] | None
 
 
 class Traffic:
@@ -74,13 +82,13 @@ async def host_check(ctx: Any, dut: ActivationMemory, traffic: Traffic) -> None:
         await ctx.tick()
         ctx.set(dut.host_read, 0)
         ctx.set(dut.window_addr, traffic.address(arch.act_granule))
-        await ctx.tick().repeat(2)
+        await ctx.tick().repeat(dut.latency + 1)
         values = traffic.elements[line * arch.line : (line + 1) * arch.line]
         whole = sum((value & mask) << (index * arch.act_bits) for index, value in enumerate(values))
         assert ctx.get(dut.window_data.as_value()) == whole
 
 
-async def one_cycle(ctx: Any, dut: ActivationMemory, traffic: Traffic) -> None:
+async def one_cycle(ctx: Any, dut: ActivationMemory, traffic: Traffic) -> Answer:
     """A window, an operand and a store at random places; what the engine excludes does not happen."""
     arch, rng = traffic.arch, traffic.rng
     window, operand, store = traffic.address(arch.act_granule), traffic.address(arch.lanes), traffic.address(arch.lanes)
@@ -100,11 +108,15 @@ async def one_cycle(ctx: Any, dut: ActivationMemory, traffic: Traffic) -> None:
     if wants_store:
         traffic.elements[store : store + arch.lanes] = data
     await ctx.tick()
-    if served:
-        got = [ctx.get(dut.window_data[(window + index) % arch.line]) for index in range(arch.line)]
-        assert got == expected
-    if wants_operand:
-        assert [ctx.get(dut.operand_data[index]) for index in range(arch.lanes)] == wanted
+    return Answer(window, expected if served else None, wanted if wants_operand else None)
+
+
+def check(ctx: Any, dut: ActivationMemory, arch: Arch, answer: Answer) -> None:
+    if answer.elements is not None:
+        got = [ctx.get(dut.window_data[(answer.window + index) % arch.line]) for index in range(arch.line)]
+        assert got == answer.elements
+    if answer.operand is not None:
+        assert [ctx.get(dut.operand_data[index]) for index in range(arch.lanes)] == answer.operand
 
 
 @pytest.mark.parametrize("name", ARCHES)
@@ -114,8 +126,11 @@ def test_serves_all_at_once(name: str) -> None:
 
     async def bench(ctx: Any) -> None:
         await host_fill(ctx, dut, traffic)
+        answers: list[Answer] = []
         for _ in range(250):
-            await one_cycle(ctx, dut, traffic)
+            answers.append(await one_cycle(ctx, dut, traffic))
+            if len(answers) >= dut.latency:
+                check(ctx, dut, ARCHES[name], answers[-dut.latency])
         for port in (dut.window_en, dut.store_en, dut.operand_en):
             ctx.set(port, 0)
         await host_check(ctx, dut, traffic)

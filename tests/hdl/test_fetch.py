@@ -95,15 +95,15 @@ def test_windows_come_after_the_latency_with_their_tags(name: str) -> None:
         memory = Memory(arch, rng)
         ctx.set(dut.config, memory.config)
         pending: list[dict[str, Any] | None] = [None] * FETCH_LATENCY
-        answer = memory.line(0)
+        answers = [memory.line(0)] * 2
         for _ in range(300):
             pending.append(await issue(ctx, dut, memory, rng))
             reads = memory.line(ctx.get(dut.memory_addr)) if ctx.get(dut.memory_en) else None
             assert ctx.get(dut.busy) == any(one is not None for one in pending[1:-1])
-            ctx.set(dut.memory_data, answer)
+            ctx.set(dut.memory_data, answers.pop(0))
             check(ctx, dut, pending.pop(0))
             await ctx.tick()
             # without a request the memory shows anything
-            answer = reads or memory.line(rng.randrange(arch.act_depth))
+            answers.append(reads or memory.line(rng.randrange(arch.act_depth)))
 
     simulate(dut, bench)

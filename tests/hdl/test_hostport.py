@@ -56,16 +56,17 @@ class Bench:
         dut = self.dut
         strobes = [getattr(dut, f"write_{space.name.lower()}") for space in WRITABLE]
         lines = [getattr(dut, f"data_{space.name.lower()}") for space in WRITABLE]
-        latest = dict.fromkeys(Space, 0)
+        latest, next_to_latest = dict.fromkeys(Space, 0), dict.fromkeys(Space, 0)
         while True:
             _, _, line, read, *rest = await ctx.tick().sample(dut.line, dut.read, *strobes, *lines)
             for space, write, value in zip(WRITABLE, rest[:4], rest[4:], strict=True):
                 if write:
                     self.memories[space][line % link.space_lines(space, self.arch)] = value
             for space in (Space.PROGRAM, Space.ACTIVATIONS, Space.COUNTERS):
-                # the answer comes in the second cycle after the request
+                # the answer comes in the third cycle after the request, the program's in the second
                 value = getattr(dut, f"value_{space.name.lower()}")
-                ctx.set(value, latest[space])
+                ctx.set(value, (latest if space is Space.PROGRAM else next_to_latest)[space])
+                next_to_latest[space] = latest[space]
                 if read:
                     latest[space] = self.memories[space].get(line % link.space_lines(space, self.arch), 0)
 

@@ -26,6 +26,7 @@ def elaborated(**changes: Any) -> LineMemory:
 def test_attributes() -> None:
     memory = elaborated()
     assert memory.latency == 1
+    assert elaborated(early=True).latency == 2
     assert memory.units == 3
     assert not memory.uses_spram
 
@@ -64,13 +65,15 @@ def test_refusals(changes: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("single_port", [False, True])
-def test_reads_and_writes_units(single_port: bool) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_reads_and_writes_units(single_port: bool, early: bool) -> None:
     rng = random.Random(7)
-    dut = make(single_port=single_port)
+    dut = make(single_port=single_port, early=early)
     model = [0] * 11
 
     async def bench(ctx: Any) -> None:
-        expected = None
+        expected: int | None = None
+        answers: list[int | None] = []
         for _ in range(500):
             enable, mask = rng.random() < 0.7, rng.choice([0, rng.randrange(8)])
             read, write, value = rng.randrange(11), rng.randrange(11), rng.getrandbits(20)
@@ -87,7 +90,9 @@ def test_reads_and_writes_units(single_port: bool) -> None:
                 if mask >> index & 1:
                     kept = ~(0xFF << 8 * index)
                     model[write] = (model[write] & kept | value & ~kept) & 0xFFFFF
+            answers.append(expected)
             await ctx.tick()
-            assert expected is None or ctx.get(dut.read_data) == expected
+            due = answers[-dut.latency] if len(answers) >= dut.latency else None
+            assert due is None or ctx.get(dut.read_data) == due
 
     simulate(dut, bench)

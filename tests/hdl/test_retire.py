@@ -92,14 +92,14 @@ class Case:
 
 
 class Bench:
-    """Sums in at random distances, operands on demand, stores compared in time, place and value."""
+    """Sums in at random distances, operands two cycles after demand, stores compared in time, place and value."""
 
     def __init__(self, case: Case) -> None:
         self.case, self.arch, self.rng = case, case.arch, case.rng
         self.dut = Retire(arch=case.arch)
         self.stores: dict[int, tuple[int, list[int], bool]] = {}
         self.cycle = 0
-        self.answer: list[int] = [0] * self.arch.lanes
+        self.answers = [[0] * self.arch.lanes] * 2
         self.coming = (0, 0)
 
     async def load(self, ctx: Any) -> None:
@@ -113,13 +113,10 @@ class Bench:
     async def tick(self, ctx: Any) -> None:
         dut = self.dut
         if self.arch.residual:
-            ctx.set(dut.operand_data, self.answer)
+            ctx.set(dut.operand_data, self.answers.pop(0))
         self._check(ctx)
-        if ctx.get(dut.operand_en):
-            start = ctx.get(dut.operand_addr)
-            self.answer = self.case.memory[start : start + self.arch.lanes]
-        else:
-            self.answer = self.case.memory[: self.arch.lanes]
+        start = ctx.get(dut.operand_addr) if ctx.get(dut.operand_en) else 0
+        self.answers.append(self.case.memory[start : start + self.arch.lanes])
         self.coming = (ctx.get(dut.operand_next), ctx.get(dut.store_next))
         await ctx.tick()
         self.cycle += 1

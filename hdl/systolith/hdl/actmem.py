@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
+from systolith.hdl.skew import delayed
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch, clog2
 
@@ -25,7 +26,8 @@ __all__ = ["ActivationMemory"]
 class ActivationMemory(wiring.Component):
     """Serves windows, residual operands, stores and, when no run is active, the host.
 
-    All reads answer one cycle later. Addresses are element addresses; a line is ``arch.line`` elements.
+    All reads answer :attr:`latency` cycles later; requests made in one cycle meet in the memory. Addresses are element
+    addresses; a line is ``arch.line`` elements.
 
     Members:
         window_en, window_addr: In; read from a multiple of ``act_granule`` on. window_data: Out; the line's elements
@@ -61,6 +63,11 @@ class ActivationMemory(wiring.Component):
                 "host_data": In(arch.act_line_bits),
             }
         )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a request to the data."""
+        return 2
 
     @property
     def _offset_bits(self) -> int:
@@ -134,6 +141,7 @@ class ActivationMemory(wiring.Component):
             depth=self._segment_lines,
             unit=arch.act_bits,
             single_port=arch.act_single_port,
+            early=True,
             target=self._target,
         )
         m.submodules[f"segment{segment}_bank{bank}"] = memory
@@ -164,12 +172,12 @@ class ActivationMemory(wiring.Component):
         upper = Signal(name=f"{name}_upper", reset_less=True)
         with m.If(enable):
             m.d.sync += upper.eq(line[-1])
-        return Mux(upper, parts[1], parts[0])
+        return Mux(delayed(m, upper, 1, 1, f"{name}_upper_late"), parts[1], parts[0])
 
     def _serve_operand(self, m: Module, lines: list[Value]) -> None:
-        """The C elements asked for in the cycle before, from the segments' whole lines."""
+        """The C elements asked for, from the segments' whole lines."""
         cols = self._arch.cols
         whole = self._select(m, "operand", self.operand_en, self._line_of(self.operand_addr), lines)
-        position = Signal(self._offset_bits - clog2(cols), reset_less=True)
-        m.d.sync += position.eq(self.operand_addr[clog2(cols) : self._offset_bits])
+        place = self.operand_addr[clog2(cols) : self._offset_bits]
+        position = delayed(m, place, unsigned(len(place)), self.latency, "position")
         m.d.comb += self.operand_data.eq(whole.word_select(position, cols * self._arch.act_bits))

@@ -81,7 +81,7 @@ class Cell(wiring.Component):
         )
         self._pass_on(m)
         self._hold_weights(m, products)
-        m.d.comb += products.a.eq(self.east.acts)
+        m.d.comb += products.a.eq(self.west.acts)
         psum = Signal(signed(self._arch.psum_bits), reset_less=True)
         m.d.sync += psum.eq(_total(m, [self.psum_in, *products.products], len(psum)))
         m.d.comb += self.psum_out.eq(psum)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fetch stage: from the coordinates of a window to its elements.
 
-Four cycles (:data:`systolith.spec.timing.FETCH_LATENCY`): address and bounds; memory; a register, since a large memory
-answers late in its cycle; rotation and masking.
+Five cycles (:data:`systolith.spec.timing.FETCH_LATENCY`): address and bounds; two for the memory; a register, since a
+large memory answers late in its cycle; rotation and masking.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Fetch(wiring.Component):
         config: In; of the window that is issued in the same cycle.
         issue: In; valid-only stream. Whoever issues sees to it that the memory serves the read in the next cycle.
         memory_en, memory_addr: Out; the read request, one cycle after the issue.
-        memory_data: In; one cycle later: the line's elements in bank order.
+        memory_data: In; two cycles later: the line's elements in bank order.
         line: Out; ``memory_data`` from a register.
         coming: Out; in the next cycle ``windows`` has a pixel of a raster (with the depthwise feed). line_last: Out;
             then, of its descriptor.
@@ -127,7 +127,7 @@ class Fetch(wiring.Component):
         m.d.sync += self.memory_addr.eq(self.config.base + where.row + where.col)
 
     def _inside(self, m: Module) -> Value:
-        """Cycles 0 to 2: a bit a lane, set where the element lies inside the tensor.
+        """Cycles 0 to 3: a bit a lane, set where the element lies inside the tensor.
 
         The column of lane ``i`` is ``col + i``; near an end of the row the low bits decide, further off the high ones.
         """
@@ -151,13 +151,13 @@ class Fetch(wiring.Component):
         starts = [begun | (beginning & (before >= arch.window - lane)) for lane in range(arch.window)]
         stays = [going_on | (ending & (lane < left)) for lane in range(arch.window)]
         lanes = Cat(row_inside & start & stay for start, stay in zip(starts, stays, strict=True))
-        return delayed(m, lanes, unsigned(arch.window), 2, "inside")
+        return delayed(m, lanes, unsigned(arch.window), 3, "inside")
 
     def _rotate(self, m: Module, line: Value) -> list[Value]:
-        """Cycle 3: the window's first element to lane 0. One level of two-way multiplexers per offset bit."""
+        """Cycle 4: the window's first element to lane 0. One level of two-way multiplexers per offset bit."""
         arch = self._arch
         low, high = clog2(arch.act_granule), clog2(arch.line)
-        offset = delayed(m, self.memory_addr[:high], unsigned(high), 2, "offset")
+        offset = delayed(m, self.memory_addr[:high], unsigned(high), 3, "offset")
         elements = [line[index] for index in range(arch.line)]
         for bit in range(low, high):
             turned = elements[1 << bit :] + elements[: 1 << bit]

@@ -33,14 +33,15 @@ _Header = data.StructLayout({"line": 24, "space": 4, "command": 4})
 class HostPort(wiring.Component):
     """Turns link words into accesses to the memories and into runs.
 
-    A written word takes one cycle, a read one two, and each line read two more.
+    A written word takes one cycle, a read one two, and each line read three more.
 
     Members:
         host_in: In; stream of words. host_out: Out; stream of :data:`Answer`, from registers.
         line: Out; the line to write or to read.
         write_<space>, data_<space>: Out; write a line, for the writable spaces.
         read: Out; read ``line`` of all readable spaces.
-        value_<space>: In; the line, from the second cycle after ``read`` until the next; for all but IDENT.
+        value_<space>: In; the line, from the third cycle after ``read`` until the next, the program's from the
+            second; for all but IDENT.
         run: Out; begin a run. running: In; high from the cycle after ``run`` to the run's last.
     """
 
@@ -76,6 +77,9 @@ class HostPort(wiring.Component):
         self._left = Signal(self._line_bits + 1, reset_less=True)
         self._word = Signal(range(self._most_words(Space)))
         self._final_word = Signal()
+        # a memory answers late in its cycle
+        self._program = Signal(WORD_BITS, reset_less=True)
+        m.d.sync += self._program.eq(self.value_program)
         self._count_words(m)
         self._gather(m)
         with m.FSM():
@@ -153,6 +157,8 @@ class HostPort(wiring.Component):
     def _read(self, m: Module) -> None:
         with m.State("READ"):
             m.d.comb += self.read.eq(1)
+            m.next = "ASKED"
+        with m.State("ASKED"):
             m.next = "ANSWERED"
         with m.State("ANSWERED"):
             # the activation memory's answer reaches its register
@@ -179,7 +185,7 @@ class HostPort(wiring.Component):
         with m.Switch(self._space):
             for space in READABLE[:-1]:
                 with m.Case(space):
-                    value = getattr(self, f"value_{space.name.lower()}")
+                    value = self._program if space is Space.PROGRAM else getattr(self, f"value_{space.name.lower()}")
                     m.d.comb += result.eq(value.word_select(self._word, WORD_BITS))
             with m.Case(Space.IDENT):
                 m.d.comb += result.eq(Value.cast(identity).word_select(self.line[0], WORD_BITS))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The requantiser lanes: :mod:`systolith.spec.fixed` as a pipeline, one output element a cycle and lane.
 
-A stage is at most one wide addition, three levels of a shifter with its saturation, one multiplication, or the
-rounding with its clamp. The names of the steps are those of the specification.
+A stage is at most one wide addition, three levels of a shifter with its saturation, half a multiplication, or one half
+of the rounding with its clamp. The names of the steps are those of the specification.
 """
 
 from __future__ import annotations
@@ -43,18 +43,22 @@ def _shift_right(m: Module, name: str, value: Value, amount: Value, *, unit: int
     return value, lost
 
 
-def _rounded(value: Value, shift: int, low: Value, high: Value, zero: Value) -> Value:
-    """``zero + clamp(round(value / 2**shift), low, high)``, nearest, ties to even; ``low <= high``.
+def _rounded(m: Module, name: str, value: Value, shift: int, low: Value, high: Value, zero: Value) -> Value:
+    """``zero + clamp(round(value / 2**shift), low, high)``, nearest, ties to even, a cycle later; ``low <= high``.
 
     Whether the floor is below ``low``, or at ``high`` or above, decides the clamp as the rounded value would, and need
-    not wait for the rounding; the increment is the carry of the one addition.
+    not wait for the rounding; the increment is the carry of the one addition, which is behind the register.
     """
     floor = (value >> shift).as_signed()
     half, rest = value[shift - 1], value[: shift - 1]
     below, above = floor < low, floor >= high
-    up = half & (rest.any() | floor[0]) & ~below & ~above
-    limited = Mux(below, low, Mux(above, high, floor[: len(low)].as_signed()))
-    return limited + zero + up
+    limited = Signal.like(low, name=f"{name}_limited", reset_less=True)
+    up = Signal(name=f"{name}_up", reset_less=True)
+    m.d.sync += [
+        limited.eq(Mux(below, low, Mux(above, high, floor[: len(low)].as_signed()))),
+        up.eq(half & (rest.any() | floor[0]) & ~below & ~above),
+    ]
+    return ((Cat(Const(1, 1), limited).as_signed() + Cat(up, zero).as_signed()) >> 1).as_signed()
 
 
 class Lane(wiring.Component):
@@ -89,11 +93,11 @@ class Lane(wiring.Component):
         widths, config = self._widths, self.config
         product = self._scale(m)
         if self._arch.residual:
-            own = _rounded(product, widths.post, config.lo, config.hi, Const(0, 1))
-            total = self._add_residual(m, self._stage(m, "own", own, widths.delta))
-            element = _rounded(total, widths.add_post, config.lo_sum, config.hi_sum, config.out_zero)
+            own = _rounded(m, "own", product, widths.post, config.lo, config.hi, Const(0, signed(1)))
+            total = self._add_residual(m, own[: widths.delta].as_signed())
+            element = _rounded(m, "sum", total, widths.add_post, config.lo_sum, config.hi_sum, config.out_zero)
         else:
-            element = _rounded(product, widths.post, config.lo, config.hi, config.out_zero)
+            element = _rounded(m, "own", product, widths.post, config.lo, config.hi, config.out_zero)
         m.d.comb += self.output.eq(self._stage(m, "element", element, self._arch.act_bits))
         return m
 
@@ -104,14 +108,14 @@ class Lane(wiring.Component):
         return register
 
     def _multiply(self, m: Module, name: str, a: Value, b: Value) -> Value:
-        """A product, a cycle later."""
+        """A product, three cycles later."""
         multiplier = Multiplier(a_bits=len(a), b_bits=len(b), target=self._target)
         m.submodules[f"{name}_multiplier"] = multiplier
         m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
         return multiplier.product
 
     def _scale(self, m: Module) -> Value:
-        """Steps 1 to 3 of the specification: bias, coarse shift, fine shift, product; a register each."""
+        """Steps 1 to 3 of the specification: bias and coarse shift with a register each, fine shift and product."""
         widths, lane = self._widths, self.input
         fine = (widths.shift + 1) // 2
         biased = self._stage(m, "biased", lane.acc + lane.bias, self._arch.acc_bits)
@@ -124,15 +128,15 @@ class Lane(wiring.Component):
         few = delayed(m, shift[:fine], fine, 1, "fine_shift")
         shifted, lost_too = _shift_right(m, "by_one", coarse, few, unit=1, keep=widths.operand)
         sign = shifted[-1]
-        limit = Cat((~sign).replicate(widths.operand - 1), sign)
-        operand = self._stage(m, "operand", Mux(lost | lost_too, limit, shifted), widths.operand)
-        return self._multiply(m, "scale", operand, delayed(m, lane.multiplier, widths.mult, 3, "multiplier"))
+        limit = Cat((~sign).replicate(widths.operand - 1), sign).as_signed()
+        operand = Mux(lost | lost_too, limit, shifted)
+        return self._multiply(m, "scale", operand, delayed(m, lane.multiplier, widths.mult, 2, "multiplier"))
 
-    def _add_residual(self, m: Module, own: Signal) -> Signal:
-        """The sum of the scaled operands of the residual add: products and sum, a register each."""
+    def _add_residual(self, m: Module, own: Value) -> Signal:
+        """The sum of the scaled operands of the residual add, in a register."""
         widths, config = self._widths, self.config
-        residual = delayed(m, self.input.residual, signed(self._arch.act_bits), 4, "residual")
-        other = self._stage(m, "other", residual - config.res_zero, widths.delta)
+        residual = delayed(m, self.input.residual, signed(self._arch.act_bits), 6, "residual")
+        other = (residual - config.res_zero)[: widths.delta].as_signed()
         scaled = self._multiply(m, "own", own, config.m_own), self._multiply(m, "other", other, config.m_res)
         return self._stage(m, "total", scaled[0] + scaled[1], len(scaled[0]) + 1)
 

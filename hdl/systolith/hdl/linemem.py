@@ -37,8 +37,10 @@ SPRAM_FROM = 1 << 12
 class LineMemory(wiring.Component):
     """A memory of ``depth`` lines of ``bits`` bits.
 
-    Reading takes one cycle (:attr:`latency`); the data then stay until the next read, in the single-port form only
-    until the next write. What reading a line in the cycle it is written gives is undefined.
+    Reading takes :attr:`latency` cycles; the data then stay until the next read, in the single-port form only until the
+    next write. With ``early`` all inputs pass a register, so that a request may be the result of some logic and have a
+    long way to many blocks: all answers and all writes come a cycle later. What reading a line in the cycle it is
+    written gives is undefined.
 
     Members:
         read_en, read_addr: In; read a line.
@@ -50,7 +52,14 @@ class LineMemory(wiring.Component):
     """
 
     def __init__(
-        self, *, bits: int, depth: int, unit: int, single_port: bool = False, target: Target = Target.GENERIC
+        self,
+        *,
+        bits: int,
+        depth: int,
+        unit: int,
+        single_port: bool = False,
+        early: bool = False,
+        target: Target = Target.GENERIC,
     ) -> None:
         """Build; raises ValueError for sizes that make no memory."""
         if bits < 1 or depth < 2:
@@ -58,7 +67,7 @@ class LineMemory(wiring.Component):
         if not 1 <= unit <= bits:
             raise ValueError(f"the write unit must be in 1..{bits} bits, got {unit}")
         self._bits, self._depth, self._unit = bits, depth, unit
-        self._single_port, self._target = single_port, target
+        self._single_port, self._early, self._target = single_port, early, target
         if self.uses_spram and depth > 1 << SPRAM_ADDRESS_BITS:
             raise ValueError(f"a single-port RAM has {1 << SPRAM_ADDRESS_BITS} lines, got {depth}")
         super().__init__(
@@ -75,7 +84,7 @@ class LineMemory(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from ``read_en`` to the data."""
-        return 1
+        return 2 if self._early else 1
 
     @property
     def units(self) -> int:
@@ -91,36 +100,49 @@ class LineMemory(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        request = self._request(m)
         if self.uses_spram:
-            self._make_spram(m)
+            self._make_spram(m, request)
         else:
-            self._make_behavioural(m)
+            self._make_behavioural(m, request)
         return m
 
-    def _shared_address(self) -> Value:
-        return Mux(self.write_en.any(), self.write_addr, self.read_addr)
+    def _request(self, m: Module) -> dict[str, Any]:
+        """The inputs by name, with one address where there is one port; from registers if they come early."""
+        inputs: dict[str, Any] = {
+            name: getattr(self, name) for name in ("read_en", "read_addr", "write_en", "write_addr", "write_data")
+        }
+        if self._single_port:
+            inputs["read_addr"] = Mux(self.write_en.any(), self.write_addr, self.read_addr)
+            inputs["read_en"] = self.read_en & ~self.write_en.any()
+            del inputs["write_addr"]
+        if self._early:
+            for name, value in inputs.items():
+                inputs[name] = register = Signal(len(value), name=f"early_{name}", reset_less=not name.endswith("_en"))
+                m.d.sync += register.eq(value)
+        return inputs
 
-    def _make_behavioural(self, m: Module) -> None:
+    def _make_behavioural(self, m: Module, request: dict[str, Any]) -> None:
         """One memory a unit: every tool then finds the write enables."""
-        writing = self.write_en.any() if self._single_port else 0
         for index in range(self.units):
             part = slice(index * self._unit, min((index + 1) * self._unit, self._bits))
             m.submodules[f"unit{index}"] = ram = Ram(bits=part.stop - part.start, depth=self._depth)
             m.d.comb += [
-                ram.read_en.eq(self.read_en & ~writing),
-                ram.read_addr.eq(self._shared_address() if self._single_port else self.read_addr),
+                ram.read_en.eq(request["read_en"]),
+                ram.read_addr.eq(request["read_addr"]),
                 self.read_data[part].eq(ram.read_data),
-                ram.write_en.eq(self.write_en[index]),
-                ram.write_addr.eq(self._shared_address() if self._single_port else self.write_addr),
-                ram.write_data.eq(self.write_data[part]),
+                ram.write_en.eq(request["write_en"][index]),
+                ram.write_addr.eq(request["read_addr" if self._single_port else "write_addr"]),
+                ram.write_data.eq(request["write_data"][part]),
             ]
 
-    def _make_spram(self, m: Module) -> None:
+    def _make_spram(self, m: Module, request: dict[str, Any]) -> None:
         """Primitives side by side, the write mask spread over their nibbles."""
         address = Signal(SPRAM_ADDRESS_BITS)
-        m.d.comb += address.eq(self._shared_address())
+        m.d.comb += address.eq(request["read_addr"])
         nibbles = -(-self._bits // SPRAM_UNIT)
-        mask = Cat(self.write_en[index * SPRAM_UNIT // self._unit] for index in range(nibbles))
+        writing = request["write_en"]
+        mask = Cat(writing[index * SPRAM_UNIT // self._unit] for index in range(nibbles))
         for index in range(-(-self._bits // SPRAM_BITS)):
             part = slice(index * SPRAM_BITS, min((index + 1) * SPRAM_BITS, self._bits))
             word = Signal(SPRAM_BITS, name=f"word{index}")
@@ -129,10 +151,10 @@ class LineMemory(wiring.Component):
                 "SB_SPRAM256KA",
                 i_CLOCK=ClockSignal(),
                 i_ADDRESS=address,
-                i_DATAIN=_padded(self.write_data[part], SPRAM_BITS),
+                i_DATAIN=_padded(request["write_data"][part], SPRAM_BITS),
                 i_MASKWREN=_padded(mask[part.start // SPRAM_UNIT : -(-part.stop // SPRAM_UNIT)], 4),
-                i_WREN=self.write_en.any(),
-                i_CHIPSELECT=self.read_en | self.write_en.any(),
+                i_WREN=writing.any(),
+                i_CHIPSELECT=request["read_en"] | writing.any(),
                 i_STANDBY=0,
                 i_SLEEP=0,
                 i_POWEROFF=1,

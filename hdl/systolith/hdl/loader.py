@@ -9,7 +9,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.hdl.linemem import LineMemory
+from systolith.hdl.deepmem import DeepMemory
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import WeightPayload, flow
 from systolith.hdl.skew import delayed
@@ -19,12 +19,6 @@ from systolith.spec.timing import FETCH_LATENCY, MIN_PASS
 
 __all__ = ["WeightLoader"]
 
-REQUEST_DELAY = FETCH_LATENCY - 2
-"""Cycles from an issue to the memory request, so that weights and window reach the array together.
-
-The weights take two cycles: a large memory answers late in its cycle, so its output has a register of its own.
-"""
-
 
 class WeightLoader(wiring.Component):
     """Loads a pass's weights whenever the one before has been taken over.
@@ -33,7 +27,7 @@ class WeightLoader(wiring.Component):
         restart: In; begin at line 0, loading the first pass.
         taken: In; the first window of a pass is issued: its weights are in use, load the next pass.
         jump: In; with ``taken``: the next pass's weights begin at ``target`` instead of behind this pass's.
-        target: In; stable for REQUEST_DELAY cycles after ``taken``.
+        target: In; stable for two cycles after ``taken``.
         hold: In; the next pass must not begin in so many cycles from the next one on.
         ready: Out; a pass may begin: its weights will be in place, and its sums will not overtake the pass before.
         weights: Out; valid-only stream of row groups.
@@ -43,7 +37,7 @@ class WeightLoader(wiring.Component):
     def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
         """Build for the sizes of ``arch``."""
         self._arch = arch
-        self._target = target
+        self._memory = DeepMemory(bits=arch.weight_line_bits, depth=arch.weight_lines, target=target)
         line = clog2(arch.weight_lines)
         super().__init__(
             {
@@ -78,19 +72,14 @@ class WeightLoader(wiring.Component):
             m.d.sync += left.eq(Mux(self.hold > lowered, self.hold, lowered))
 
     def _stream(self, m: Module) -> None:
-        """From REQUEST_DELAY cycles after the event on: a line a cycle until the pass is complete."""
+        """A line a cycle until the pass is complete, such that weights and window reach the array together."""
         arch = self._arch
-        memory = LineMemory(
-            bits=arch.weight_line_bits,
-            depth=arch.weight_lines,
-            unit=arch.weight_line_bits,
-            single_port=True,
-            target=self._target,
-        )
+        wait = FETCH_LATENCY - 1 - self._memory.latency
+        memory = self._memory
         m.submodules.memory = memory
-        begin = self._delayed_flag(m, self.restart | self.taken, "begin")
-        jump = delayed(m, self.jump | self.restart, 1, REQUEST_DELAY, "jump")
-        origin = delayed(m, self.restart, 1, REQUEST_DELAY, "origin")
+        begin = self._delayed_flag(m, self.restart | self.taken, "begin", wait)
+        jump = delayed(m, self.jump | self.restart, 1, wait, "jump")
+        origin = delayed(m, self.restart, 1, wait, "origin")
         line = Signal(clog2(arch.weight_lines))
         row = Signal(clog2(arch.pass_lines))
         reading = Signal()
@@ -109,15 +98,18 @@ class WeightLoader(wiring.Component):
             memory.write_addr.eq(self.host_line),
             memory.write_data.eq(self.host_data),
         ]
-        answered, answer_row = Signal(), Signal.like(row, name="answer_row", reset_less=True)
+        cycles = memory.latency + 1
         data = Signal(arch.weight_line_bits, reset_less=True)
-        m.d.sync += [answered.eq(request), answer_row.eq(group), data.eq(memory.read_data)]
-        m.d.sync += [self.weights.valid.eq(answered), self.weights.payload.row.eq(answer_row)]
-        m.d.comb += self.weights.payload.data.eq(data)
+        m.d.sync += data.eq(memory.read_data)
+        m.d.comb += [
+            self.weights.valid.eq(self._delayed_flag(m, request, "answered", cycles)),
+            self.weights.payload.row.eq(delayed(m, group, row.shape(), cycles, "answer_row")),
+            self.weights.payload.data.eq(data),
+        ]
 
-    def _delayed_flag(self, m: Module, flag: Any, name: str) -> Any:
-        """A flag after REQUEST_DELAY cycles; unlike data, flags are reset."""
-        for step in range(1, REQUEST_DELAY + 1):
+    def _delayed_flag(self, m: Module, flag: Any, name: str, cycles: int) -> Any:
+        """A flag after some cycles; unlike data, flags are reset."""
+        for step in range(1, cycles + 1):
             register = Signal(name=f"{name}_{step}")
             m.d.sync += register.eq(flag)
             flag = register

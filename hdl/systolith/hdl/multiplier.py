@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One multiplier of a requantiser lane: signed by unsigned, with a register.
+"""One multiplier of a requantiser lane: signed by unsigned, with registers for the operands, in the middle, and for the
+product.
 
-The behavioural form becomes a multiplier block where a device has some to spare. On an iCE40 UltraPlus the array takes
-them all, and what synthesis makes of a product in logic is twice as large as need be; there the multiplier is written
-out: one conditional addition a bit of the unsigned operand, which is one logic cell a bit.
+On an ECP5 it is a multiplier block with its own registers, which synthesis would not use; wider operands than the block
+takes are left to synthesis. On an iCE40 UltraPlus the array takes all blocks, and what synthesis makes of a product in
+logic is twice as large as need be; there the multiplier is written out: one conditional addition a bit of the unsigned
+operand, which is one logic cell a bit.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.mult18 import MULT18_BITS, add_mult18
 from systolith.hdl.outline import outlined
 from systolith.hdl.target import Target
 
 __all__ = ["Multiplier"]
 
-CHAIN = 8
+CHAIN = 4
 """Conditional additions one after the other; more take less logic and more time."""
 
 
@@ -40,39 +43,52 @@ class Multiplier(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the operands to the product, on every target."""
-        return 1
+        return 3
 
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        product = Signal.like(self.product, name="registered", reset_less=True)
-        m.d.sync += product.eq(self._sum_of_rows(m) if self._target is Target.ICE40 else self.a * self.b)
+        if self._target is Target.ECP5 and len(self.a) <= MULT18_BITS and len(self.b) < MULT18_BITS:
+            m.d.comb += self.product.eq(add_mult18(m, "block", self.a, self.b, pipeline=True))
+            return m
+        a, b, product = (
+            Signal.like(port, name=f"{name}_register", reset_less=True)
+            for name, port in (("a", self.a), ("b", self.b), ("product", self.product))
+        )
+        m.d.sync += [a.eq(self.a), b.eq(self.b), product.eq(self._multiply(m, a, b))]
         m.d.comb += self.product.eq(product)
         return m
 
-    def _sum_of_rows(self, m: Module) -> Value:
-        """Conditional additions of ``a``, one a bit of ``b``, in chains that a tree adds up."""
-        level = [self._chain(m, first) for first in range(0, len(self.b), CHAIN)]
+    def _multiply(self, m: Module, a: Signal, b: Signal) -> Value:
+        """The product a cycle later, but for its own register."""
+        if self._target is not Target.ICE40:
+            middle = Signal.like(self.product, name="middle", reset_less=True)
+            m.d.sync += middle.eq(a * b)
+            return middle
+        level = [self._chain(m, a, b, first) for first in range(0, len(b), CHAIN)]
         shift = CHAIN
         while len(level) > 1:
             pairs = [_add_shifted(level[index], level[index + 1], shift) for index in range(0, len(level) - 1, 2)]
             level, shift = pairs + level[2 * len(pairs) :], 2 * shift
         return level[0]
 
-    def _chain(self, m: Module, first: int) -> Value:
-        """``a`` times the bits of ``b`` from ``first`` on, as far as one chain goes.
+    def _chain(self, m: Module, a: Signal, b: Signal, first: int) -> Value:
+        """``a`` times the bits of ``b`` from ``first`` on, as far as one chain goes, in a register.
 
         Sum and choice share a logic cell: where the bit is clear the old value is taken and the carry does not matter.
         """
-        bits = [self.b[index] for index in range(first, min(first + CHAIN, len(self.b)))]
+        bits = [b[index] for index in range(first, min(first + CHAIN, len(b)))]
         done: list[Value] = []
-        high = Mux(bits[0], self.a, 0).as_signed()
+        high = Mux(bits[0], a, 0).as_signed()
         for bit in bits[1:]:
             done, high = [*done, high[0]], high[1:].as_signed()
-            step = Signal(signed(len(self.a) + 1), name=f"chain{first}_{len(done)}")
-            m.d.comb += step.eq(Mux(bit, high + self.a, high))
+            step = Signal(signed(len(a) + 1), name=f"chain{first}_{len(done)}")
+            m.d.comb += step.eq(Mux(bit, high + a, high))
             high = step
-        return Cat(*done, high).as_signed()
+        total = Cat(*done, high)
+        register = Signal(signed(len(total)), name=f"sum_of_chain{first}", reset_less=True)
+        m.d.sync += register.eq(total)
+        return register
 
 
 def _add_shifted(low: Value, high: Value, shift: int) -> Value:

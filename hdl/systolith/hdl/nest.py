@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -101,13 +101,14 @@ class Nest(wiring.Component):
     def _count(self, m: Module, load: Signal) -> Signal:
         """The counters, one iteration ahead, and the flags that leave them. Returns which loop advances next."""
         following = Signal(range(LOOPS))
-        carry = load
+        # apart from ``load``, which comes late
+        carry: Value = Const(1)
         for level in range(LOOPS):
             counter = Signal(self._arch.dim_bits, name=f"counter{level}")
             at_first = Signal(init=1, name=f"at_first{level}")
             at_last = Signal(name=f"at_last{level}")
             m.d.comb += at_last.eq(counter == self.config.counts[level])
-            with m.If(carry):
+            with m.If(load & carry):
                 m.d.sync += [counter.eq(Mux(at_last, 0, counter + 1)), at_first.eq(at_last)]
             with m.If(load):
                 m.d.sync += [self.first[level].eq(at_first), self.last[level].eq(at_last)]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registered signed multipliers side by side: the one place where the array's multiplications are made.
 
-The behavioural form leaves the choice to the synthesis tool, which finds the multiplier blocks of an ECP5. On an iCE40
-UltraPlus no tool puts two 8 x 8 products into one SB_MAC16, so that primitive is instantiated, with its own registers
-for the held operand and the product.
+The behavioural form leaves the choice to the synthesis tool. No tool puts two 8 x 8 products into one SB_MAC16 of an
+iCE40 UltraPlus, and none moves registers into a MULT18X18D of an ECP5; so both primitives are instantiated, with their
+own registers for the operands and the product. Where an ECP5 has fewer multipliers than the array has products, the
+others are made of logic (:mod:`~systolith.hdl.lutmult`), which has the same registers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Valu
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.lutmult import logic_product
+from systolith.hdl.mult18 import MULT18_BITS, add_mult18
 from systolith.hdl.outline import outlined
 from systolith.hdl.target import Target
 
@@ -25,6 +28,7 @@ MAC16_BITS = 8
 _MAC16_MODE = {
     "p_A_SIGNED": Const(1, 1),
     "p_B_SIGNED": Const(1, 1),
+    "p_A_REG": Const(1, 1),
     "p_B_REG": Const(1, 1),
     "p_MODE_8x8": Const(1, 1),
     "p_TOPOUTPUT_SELECT": Const(2, 2),  # the registered 8 x 8 product
@@ -44,18 +48,25 @@ class Products(wiring.Component):
     """``count`` products of a flowing operand ``a`` and a held operand ``b``.
 
     Members:
-        take: In; hold the present ``b`` from the next cycle on.
-        a: In, signed ``a_bits``; meets the operand held.
+        take: In; hold the present ``b`` from now on: it meets the ``a`` of this cycle.
+        a: In, signed ``a_bits``.
         b: In, signed ``b_bits``.
         products: Out, signed ``a_bits + b_bits``, :attr:`latency` cycles after ``a``.
 
     All but ``take`` are arrays of ``count``.
     """
 
-    def __init__(self, *, count: int, a_bits: int, b_bits: int, target: Target = Target.GENERIC) -> None:
-        """Build; raises ValueError for operands that the target's primitive cannot take."""
-        if target is Target.ICE40 and max(a_bits, b_bits) > MAC16_BITS:
-            raise ValueError(f"on iCE40 operands must be at most {MAC16_BITS} bits, got {a_bits} x {b_bits}")
+    def __init__(
+        self, *, count: int, a_bits: int, b_bits: int, target: Target = Target.GENERIC, blocks: int | None = None
+    ) -> None:
+        """Build; raises ValueError for operands that the target's primitive cannot take.
+
+        ``blocks``: how many of the products get a multiplier block on an ECP5, the others are made of logic; all by
+        default.
+        """
+        widest = {Target.ICE40: MAC16_BITS, Target.ECP5: MULT18_BITS}.get(target)
+        if widest and max(a_bits, b_bits) > widest:
+            raise ValueError(f"on {target.value} operands must be at most {widest} bits, got {a_bits} x {b_bits}")
         super().__init__(
             {
                 "take": In(1),
@@ -66,11 +77,12 @@ class Products(wiring.Component):
         )
         self._count = count
         self._target = target
+        self._blocks = count if blocks is None else blocks
 
     @property
     def latency(self) -> int:
         """Cycles from ``a`` to the products, on every target."""
-        return 1
+        return 2
 
     @outlined
     def elaborate(self, platform: Any) -> Module:
@@ -78,17 +90,24 @@ class Products(wiring.Component):
         if self._target is Target.ICE40:
             for first in range(0, self._count, 2):
                 self._make_mac16(m, first)
-        else:
-            for index in range(self._count):
-                self._make_behavioural(m, index)
+            return m
+        for index in range(self._count):
+            if self._target is Target.ECP5 and index < self._blocks:
+                product = add_mult18(m, f"block{index}", self.a[index], self.b[index], take_b=self.take)
+                m.d.comb += self.products[index].eq(product)
+            else:
+                self._make_of_logic(m, index)
         return m
 
-    def _make_behavioural(self, m: Module, index: int) -> None:
+    def _make_of_logic(self, m: Module, index: int) -> None:
+        flowing = Signal.like(self.a[index], name=f"flowing{index}", reset_less=True)
         held = Signal.like(self.b[index], name=f"held{index}", reset_less=True)
         product = Signal.like(self.products[index], name=f"product{index}", reset_less=True)
         with m.If(self.take):
             m.d.sync += held.eq(self.b[index])
-        m.d.sync += product.eq(self.a[index] * held)
+        structural = self._target is Target.ECP5
+        m.d.sync += flowing.eq(self.a[index])
+        m.d.sync += product.eq(logic_product(m, f"rows{index}", flowing, held) if structural else flowing * held)
         m.d.comb += self.products[index].eq(product)
 
     def _make_mac16(self, m: Module, first: int) -> None:

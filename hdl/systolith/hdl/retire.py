@@ -50,7 +50,7 @@ class Retire(wiring.Component):
         sums: In; valid-only stream.
         operand_next, store_next: Out; the next cycle will read an operand, make a store.
         operand_en, operand_addr: Out; a C-vector of residual operands is read.
-        operand_data: In; one cycle later.
+        operand_data: In; two cycles later.
         store_en, store_addr, store_data: Out; a C-vector is stored.
         host_write, host_line, host_data: In; write a parameter line. Only when no run is active.
     """
@@ -156,9 +156,9 @@ class Retire(wiring.Component):
         return walker
 
     def _fetch_operands(self, m: Module, step: Any) -> Value:
-        """The operands of the steps, each a cycle after its step."""
+        """The operands of the steps, when the lanes take them."""
         arch = self._arch
-        asked, came = Signal(), Signal()
+        asked = Signal()
         walker = self._make_walker(m, "res", asked, step.advance)
         m.d.comb += [
             asked.eq(step.valid & step.first),
@@ -167,7 +167,7 @@ class Retire(wiring.Component):
         ]
         if not arch.buffered:
             return Value.cast(self.operand_data)
-        m.d.sync += came.eq(asked)
+        came = delayed(m, asked, 1, self._wait, "operands_came")
         held = Signal(len(Value.cast(self.operand_data)), name="operands", reset_less=True)
         present = Mux(came, Value.cast(self.operand_data), held)
         m.d.sync += held.eq(present >> (arch.lanes * arch.act_bits))

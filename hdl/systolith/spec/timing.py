@@ -38,8 +38,8 @@ START_LATENCY = 1 + NEST_LATENCY
 READ_LATENCY = 1
 """From the issue of a window to the cycle in which the activation memory is read."""
 
-FETCH_LATENCY = 4
-"""From the issue of a window to its elements: address, memory, rotation, masking."""
+FETCH_LATENCY = 5
+"""From the issue of a window to its elements: address, lines of the banks, memory, register, rotation and masking."""
 
 CELL_LATENCY = 3
 """Through a cell of the array: activation register, product, sum."""
@@ -56,8 +56,9 @@ MIN_PASS = 4
 VECTOR_LATENCY = 1
 """From a pixel's last window to its result in the vector unit."""
 
-_REQUANTISE, _ADD = 5, 3
-"""Registers of a lane: bias, coarse shift, fine shift, product, rounding; residual add: products, sum, rounding."""
+_REQUANTISE, _ADD = 7, 5
+"""Registers of a lane: bias, coarse shift, fine shift, product (two), rounding (two); residual add: operands, products
+(two), sum, rounding; the second register of the first rounding is that of the operands."""
 
 
 def matrix_latency(arch: Arch) -> int:
@@ -71,8 +72,8 @@ def lane_latency(arch: Arch) -> int:
 
 
 def lanes_after_sum(arch: Arch) -> int:
-    """From a sum to the lanes' input: split into steps that meet their parameters, then a residual operand if any."""
-    return 2 if arch.residual else 1
+    """From a sum to the lanes' input: split into steps that meet their parameters; a residual operand's two cycles."""
+    return 3 if arch.residual else 1
 
 
 def pass_cycles(arch: Arch, pixels: int) -> int:
