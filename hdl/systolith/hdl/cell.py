@@ -79,26 +79,27 @@ class Cell(wiring.Component):
             b_bits=self._arch.weight_bits,
             target=self._target,
         )
-        self._pass_on(m)
+        m.d.comb += products.a.eq(self._pass_on(m))
         self._hold_weights(m, products)
-        m.d.comb += products.a.eq(self.west.acts)
         psum = Signal(signed(self._arch.psum_bits), reset_less=True)
         m.d.sync += psum.eq(_total(m, [self.psum_in, *products.products], len(psum)))
         m.d.comb += self.psum_out.eq(psum)
         return m
 
-    def _pass_on(self, m: Module) -> None:
-        """A cycle from west to east; only the control bits need a reset."""
+    def _pass_on(self, m: Module) -> Value:
+        """A cycle from west to east; only the control bits need a reset. Returns what the products meet."""
         acts = Signal.like(self.west.acts, name="acts", reset_less=True)
         swap, load = Signal(), Signal.like(self.west.load, name="load")
         m.d.sync += [acts.eq(self.west.acts), swap.eq(self.west.swap), load.eq(self.west.load)]
         m.d.comb += [self.east.acts.eq(acts), self.east.swap.eq(swap), self.east.load.eq(load)]
-        if self._taps:
-            depthwise = Signal()
-            m.d.sync += depthwise.eq(self.west.depthwise)
-            m.d.comb += self.east.depthwise.eq(depthwise)
-        for row in range(self._taps):
-            m.d.sync += acts[row].eq(Mux(self.west.depthwise, self.taps[row], self.west.acts[row]))
+        if not self._taps:
+            return Value.cast(self.west.acts)
+        depthwise = Signal()
+        m.d.sync += depthwise.eq(self.west.depthwise)
+        m.d.comb += self.east.depthwise.eq(depthwise)
+        rows = [self.west.acts[row] for row in range(self._arch.psum_spacing)]
+        own = [Mux(self.west.depthwise, self.taps[row], rows[row]) for row in range(self._taps)]
+        return Cat(*own, *rows[self._taps :])
 
     def _hold_weights(self, m: Module, products: Products) -> None:
         """The shadow weights; the active ones are those that the multipliers hold."""
