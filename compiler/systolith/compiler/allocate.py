@@ -33,6 +33,9 @@ class Placement:
     """Memory the tensors need when packed as tightly as this allocator can."""
     bound: int
     """Memory that any allocator needs: the largest sum of tensors alive at the same time."""
+    lifetimes: Mapping[str, tuple[int, int]]
+    """First and last node, both included, that each stored tensor is alive at: -1 for an input, one past the last node
+    for what the host reads. A view is not listed; its uses are its source's."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class _Roots:
         self.first[target] = min(self.first[target], self.first[old])
         self.last[target] = max(self.last[target], self.last[old])
 
+    def lifetimes(self) -> dict[str, tuple[int, int]]:
+        """First and last node by buffer."""
+        return {name: (self.first[name], self.last[name]) for name in dict.fromkeys(self.root.values())}
+
     def dies_at(self, name: str, index: int) -> bool:
         return self.last[self.root[name]] == index
 
@@ -87,12 +94,17 @@ def _overwritable(node: Node) -> tuple[str, ...]:
     return (residual,) if residual is not None else ()
 
 
-def _share(graph: Graph, layouts: Mapping[str, Layout]) -> _Roots:
-    """Views and in-place results joined to their operands' buffers."""
+def _join_views(graph: Graph) -> _Roots:
+    """Views joined to their sources' buffers: a buffer for each tensor that is stored."""
     roots = _Roots(graph)
     for node in graph.nodes:
         if node.op == "View":
             roots.join(node.outputs[0], node.inputs[0])
+    return roots
+
+
+def _join_in_place(graph: Graph, layouts: Mapping[str, Layout], roots: _Roots) -> None:
+    """In-place results joined to their operands' buffers."""
     for index, node in enumerate(graph.nodes):
         for operand in _overwritable(node):
             alone = [roots.root[name] for name in node.inputs].count(roots.root[operand]) == 1
@@ -100,7 +112,6 @@ def _share(graph: Graph, layouts: Mapping[str, Layout]) -> _Roots:
             if alone and same and roots.dies_at(operand, index):
                 roots.join(node.outputs[0], operand)
                 break
-    return roots
 
 
 def _buffers(roots: _Roots, layouts: Mapping[str, Layout], arch: Arch) -> list[_Buffer]:
@@ -224,10 +235,13 @@ def allocate(graph: Graph, layouts: Mapping[str, Layout], arch: Arch) -> Placeme
     Raises:
         CapacityError: they do not fit; the message says by how much, which tensors are the largest, and what helps.
     """
-    roots = _share(graph, layouts)
+    roots = _join_views(graph)
+    lifetimes = roots.lifetimes()
+    _join_in_place(graph, layouts, roots)
     buffers = _buffers(roots, layouts, arch)
     packing, peak = _pack(buffers, arch, _clashes(graph, roots, layouts, arch))
     if packing.top > arch.act_depth:
         raise _refuse(graph, buffers, arch, peak)
     bound = max(sum(buffer.size for buffer in _live(buffers, at)) for at in range(-1, len(graph.nodes) + 1))
-    return Placement({name: packing.bases[root] for name, root in roots.root.items()}, packing.top, peak, bound)
+    bases = {name: packing.bases[root] for name, root in roots.root.items()}
+    return Placement(bases, packing.top, peak, bound, lifetimes)

@@ -205,7 +205,25 @@ def _notes(ctx: Context, placement: Placement, segments: Mapping[Space, array[in
         "lower_bound": placement.bound,
         "top": placement.top,
     }
-    return {"memory": {**memory, "activations": activations}}
+    return {"memory": {**memory, "activations": activations}, "tensors": _tensors(ctx, placement)}
+
+
+def _tensors(ctx: Context, placement: Placement) -> list[dict[str, Any]]:
+    """Where each stored tensor lies, and the layers from that which makes it (-1: the host) to that which last reads
+    it (one past the last layer: the host)."""
+    stored = [node.op != "View" for node in ctx.graph.nodes]
+    layers = [sum(stored[: index + 1]) - 1 for index in range(len(stored))]
+    index = {-1: -1, **dict(enumerate(layers)), len(stored): sum(stored)}
+    return [
+        {
+            "name": name,
+            "base": ctx.bases[name],
+            "elements": ctx.layouts[name].elements,
+            "first_layer": index[first],
+            "last_layer": index[last],
+        }
+        for name, (first, last) in placement.lifetimes.items()
+    ]
 
 
 def emit(ctx: Context, plans: Sequence[LayerPlan], placement: Placement) -> Program:

@@ -16,7 +16,9 @@ from systolith.spec.arch import Arch
 from systolith.spec.image import LayerInfo, Program
 from systolith.spec.link import Counter
 
-__all__ = ["attribution", "build_report", "counters_table", "layer_table", "render_report", "report_view"]
+from .attribution import attribution, named
+
+__all__ = ["attribution", "build_report", "counters_table", "layer_table", "named", "render_report", "report_view"]
 
 Figures = dict[str, Any]
 
@@ -24,30 +26,6 @@ WIDTH = 110
 """Columns of a report written to a file."""
 _NAME = 24
 """Columns of a layer's name, so that the table fits 80."""
-
-
-def attribution(counters: Mapping[Counter, int], arch: Arch) -> dict[str, float]:
-    """Shares of the run's MAC slots (R x C x cycles), each slot in one class; they sum to 1.
-
-    ``useful``: MACs of the network. ``idle``: the rest of the cycles in which the array got a window (padding of rows
-    and columns). ``weight_load``, ``memory_stall``, ``drain`` (results on their way, lanes busy) and ``non_matrix``
-    (vector unit, reading descriptors) are whole cycles.
-    """
-    cycles = max(1, counters[Counter.CYCLES])
-    useful = counters[Counter.WORK] / (arch.rows * arch.cols * cycles)
-    return {
-        "useful": useful,
-        "idle": counters[Counter.ACTIVE] / cycles - useful,
-        "weight_load": counters[Counter.WEIGHTS] / cycles,
-        "memory_stall": counters[Counter.MEMORY] / cycles,
-        "drain": (counters[Counter.DRAIN] + counters[Counter.LANES]) / cycles,
-        "non_matrix": (counters[Counter.VECTOR] + counters[Counter.CONTROL]) / cycles,
-    }
-
-
-def named(counters: Mapping[Counter, int]) -> dict[str, int]:
-    """Counters by name, for JSON."""
-    return {counter.name.lower(): counters[counter] for counter in Counter}
 
 
 def _layer(layer: LayerInfo, counters: Mapping[Counter, int], arch: Arch) -> Figures:
