@@ -210,7 +210,8 @@ def _notes(ctx: Context, placement: Placement, segments: Mapping[Space, array[in
 
 def _tensors(ctx: Context, placement: Placement) -> list[dict[str, Any]]:
     """Where each stored tensor lies, and the layers from that which makes it (-1: the host) to that which last reads
-    it (one past the last layer: the host)."""
+    it (one past the last layer: the host).
+    """
     stored = [node.op != "View" for node in ctx.graph.nodes]
     layers = [sum(stored[: index + 1]) - 1 for index in range(len(stored))]
     index = {-1: -1, **dict(enumerate(layers)), len(stored): sum(stored)}

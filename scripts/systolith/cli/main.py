@@ -23,6 +23,7 @@ COMMANDS = {
     "simulate": "run a compiled network in an RTL simulator",
     "verify": "prove that reference, ISA model and RTL agree bit for bit",
     "inspect": "look into a network or a build folder",
+    "report": "roofline, time line, memory and utilisation, as a page and as text",
     "verilog": "the engine alone, as one Verilog file",
     "archs": "the architectures known by name",
     "build": "a bitstream for a board",

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import accumulate
 from typing import Any
 
 from systolith.compiler.model import Prediction, predict
@@ -59,9 +58,9 @@ _BOUNDS = {
     "useful": "multipliers",
     "idle": "padding",
     "weights": "weight port",
-    "memory": "activation memory",
+    "memory": "act. memory",
     "lanes": "lanes",
-    "drain": "drain latency",
+    "drain": "drain",
     "vector": "vector unit",
     "control": "descriptors",
 }
@@ -112,15 +111,14 @@ def _part(macs: int, counters: Mapping[Counter, int], traffic: _Traffic, arch: A
 
 
 def _layers(program: Program, predicted: Prediction, moved: list[dict[str, Access]]) -> list[Figures]:
-    layers = []
+    layers, begins = [], 0
+    total = max(1, predicted.total[Counter.CYCLES])
     for number, layer in enumerate(program.layers, start=1):
         counters = predicted.layer(layer.first, layer.count)
         traffic = total_traffic(moved[layer.first : layer.first + layer.count])
-        layers.append(_head(number, layer) | _part(layer.macs, counters, traffic, program.arch))
-    total = sum(layer["cycles"] for layer in layers)
-    ends = accumulate(layer["cycles"] for layer in layers)
-    for layer, end in zip(layers, ends, strict=True):
-        layer |= {"begins": end - layer["cycles"], "share": layer["cycles"] / max(1, total)}
+        figures = _head(number, layer) | _part(layer.macs, counters, traffic, program.arch)
+        layers.append(figures | {"begins": begins, "share": figures["cycles"] / total})
+        begins += figures["cycles"]
     return layers
 
 

@@ -19,13 +19,13 @@ from .words import (
     CLASS_NAMES,
     NO_TENSORS,
     class_name,
+    clip,
     data_size,
     duration,
     engine_facts,
     layers_of,
     percent,
     quantity,
-    tail,
     times,
 )
 
@@ -46,6 +46,7 @@ def _environment() -> Environment:
         "bytes": data_size,
         "class_name": class_name,
         "class_title": class_title,
+        "clip": clip,
         "css": _css_class,
         "duration": duration,
         "layers_of": layers_of,
@@ -53,7 +54,6 @@ def _environment() -> Environment:
         "px": lambda value: f"{value:.2f}",
         "quantity": quantity,
         "short": short,
-        "tail": tail,
         "times": times,
     }
     return environment

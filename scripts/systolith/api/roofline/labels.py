@@ -12,6 +12,8 @@ _NEAR = 11.0
 """Points closer than so many pixels share a label."""
 _CHARACTER, _HEIGHT = 6.6, 13.0
 """Pixels of a character, and of a line."""
+_PARTS = 4
+"""Numbers and ranges that a label spells out."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,23 @@ class Label:
         half = len(self.text) * _CHARACTER / 2 + 2
         return Box(self.x - half, self.y - _HEIGHT / 2, self.x + half, self.y + _HEIGHT / 2)
 
+    @property
+    def edge(self) -> tuple[float, float]:
+        """Where its line ends: the place of its rim that is nearest to the point."""
+        box = self.box
+        return min(max(self.to_x, box.left), box.right), min(max(self.to_y, box.top), box.bottom)
+
 
 def runs(numbers: Sequence[int]) -> str:
-    """Numbers with neighbours joined: ``1, 3-5``."""
+    """Numbers with neighbours joined, as ``1, 3–5``; of many only the first and the last, and how many they are."""
     parts: list[list[int]] = []
     for number in sorted(numbers):
         if parts and parts[-1][-1] == number - 1:
             parts[-1].append(number)
         else:
             parts.append([number])
+    if len(parts) > _PARTS:
+        return f"{parts[0][0]} … {parts[-1][-1]} ({len(numbers)} layers)"
     return ", ".join(_run(part) for part in parts)
 
 
@@ -105,11 +115,17 @@ def _candidates(group: Sequence[Spot]) -> Iterator[Label]:
             yield Label(text, first.x + right, first.y + down, first.x, first.y)
 
 
-def place_labels(spots: Sequence[Spot], frame: Box) -> list[Label]:
-    """A label for each group of points, inside ``frame``, clear of all points and of each other where there is room."""
+def place_labels(spots: Sequence[Spot], frame: Box, blocked: Sequence[Box] = ()) -> list[Label]:
+    """A label for each group of points.
+
+    Args:
+        spots: the points.
+        frame: what labels have to stay inside.
+        blocked: what they must not cover, besides all points and each other; where no place is left they do.
+    """
     placed: list[Label] = []
     for group in _groups(spots):
-        taken = [*(spot.box for spot in spots), *(label.box for label in placed)]
+        taken = [*blocked, *(spot.box for spot in spots), *(label.box for label in placed)]
         tried = list(_candidates(group))
         free = (one for one in tried if one.box.inside(frame) and not any(one.box.meets(box) for box in taken))
         placed.append(next(free, tried[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import atan2, degrees, hypot, sqrt
 from typing import Any
 
 from .axes import Axis, Tick
@@ -15,6 +15,8 @@ __all__ = ["FRAME", "Plot", "Point", "roofline_plot"]
 
 FRAME = Box(56, 28, 540, 344)
 """The plot's area in pixels."""
+_NAME = 150.0
+"""Pixels of the flat roof's name."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Plot:
     """Where the two roofs meet."""
     slope_from: tuple[float, float]
     """Where the sloped roof enters the plot."""
+    slope_name: tuple[float, float, float]
+    """Middle of the sloped roof's name, and its turn in degrees."""
     points: list[Point]
     labels: list[Label]
     network: Point | None
@@ -71,6 +75,29 @@ def _point(part: Mapping[str, Any], port: str, x: Axis, y: Axis) -> Point:
     return Point(part, *where, radius, intensity["macs_per_byte"], intensity["roof_macs_per_cycle"])
 
 
+def _along(start: tuple[float, float], stop: tuple[float, float]) -> list[Box]:
+    """Small boxes on a line, for labels to keep off."""
+    steps = max(1, round(hypot(stop[0] - start[0], stop[1] - start[1]) / 8))
+    spots = [
+        (start[0] + (stop[0] - start[0]) * i / steps, start[1] + (stop[1] - start[1]) * i / steps)
+        for i in range(steps + 1)
+    ]
+    return [Box(x - 4, y - 4, x + 4, y + 4) for x, y in spots]
+
+
+def _diamond(network: Point | None) -> list[Box]:
+    """What the network's point covers."""
+    return [] if network is None else [Box(network.x - 9, network.y - 9, network.x + 9, network.y + 9)]
+
+
+def _slope_name(start: tuple[float, float], stop: tuple[float, float]) -> tuple[float, float, float]:
+    """Above the middle of the slope."""
+    across, up = stop[0] - start[0], stop[1] - start[1]
+    length = hypot(across, up) or 1.0
+    x, y = (start[0] + stop[0]) / 2 + 9 * up / length, (start[1] + stop[1]) / 2 - 9 * across / length
+    return x, y, degrees(atan2(up, across))
+
+
 def roofline_plot(figures: Mapping[str, Any], port: str, width: float) -> Plot:
     """The plot for one port.
 
@@ -85,13 +112,18 @@ def roofline_plot(figures: Mapping[str, Any], port: str, width: float) -> Plot:
     points = [_point(layer, port, x, y) for layer in layers]
     spots = [Spot(point.figures["number"], point.x, point.y, point.radius) for point in points]
     start = max(x.low, y.low / width)
+    slope_from, ridge = (x.at(start), y.at(start * width)), (x.at(peak / width), y.at(peak))
+    name = Box(FRAME.right - _NAME, ridge[1] - 22, FRAME.right, ridge[1])
+    network = _point(figures, port, x, y) if layers else None
+    blocked = [name, *_diamond(network), *_along(slope_from, ridge), *_along(ridge, (FRAME.right, ridge[1]))]
     return Plot(
         port=port,
         x_ticks=x.ticks(),
         y_ticks=y.ticks(),
-        ridge=(x.at(peak / width), y.at(peak)),
-        slope_from=(x.at(start), y.at(start * width)),
+        ridge=ridge,
+        slope_from=slope_from,
+        slope_name=_slope_name(slope_from, ridge),
         points=points,
-        labels=place_labels(spots, FRAME),
-        network=_point(figures, port, x, y) if layers else None,
+        labels=place_labels(spots, FRAME, blocked),
+        network=network,
     )

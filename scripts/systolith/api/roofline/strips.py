@@ -29,6 +29,11 @@ class Piece:
     x: float
     width: float
 
+    @property
+    def hang(self) -> float:
+        """Where the next step of a waterfall hangs: the left edge, of all slots the right one."""
+        return self.x + self.width if self.name == "all" else self.x
+
 
 @dataclass(frozen=True)
 class Row:
@@ -48,6 +53,8 @@ class Rect:
     y: float
     width: float
     height: float
+    clear: float
+    """Pixels from its left edge that no later tensor covers, for its name."""
 
 
 @dataclass(frozen=True)
@@ -81,22 +88,30 @@ def time_rows(figures: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def _uncovered(tensor: Mapping[str, Any], tensors: Sequence[Mapping[str, Any]]) -> int:
+    """The first cycle in which a tensor written later takes some of this one's place."""
+    low, high = tensor["base"], tensor["base"] + tensor["elements"]
+    over = [
+        other["begins"]
+        for other in tensors
+        if tensor["begins"] < other["begins"] and other["base"] < high and low < other["base"] + other["elements"]
+    ]
+    return int(min([tensor["ends"], *over]))
+
+
+def _rect(tensor: Mapping[str, Any], tensors: Sequence[Mapping[str, Any]], x: Axis, y: Axis) -> Rect:
+    left, top = x.at(tensor["begins"]), y.at(tensor["base"] + tensor["elements"])
+    width, height = x.at(tensor["ends"]) - left, y.at(tensor["base"]) - top
+    return Rect(tensor, left, top, width, height, x.at(_uncovered(tensor, tensors)) - left)
+
+
 def _panel(segment: int, tensors: Sequence[Mapping[str, Any]], index: int, axis: Axis) -> Panel:
     top = index * (_PANEL + _GAP)
     low = min(tensor["base"] for tensor in tensors)
     high = max(tensor["base"] + tensor["elements"] for tensor in tensors)
     y = Axis(low, high, top + _PANEL, top)
-    rects = [
-        Rect(
-            tensor,
-            axis.at(tensor["begins"]),
-            y.at(tensor["base"] + tensor["elements"]),
-            axis.at(tensor["ends"]) - axis.at(tensor["begins"]),
-            y.at(tensor["base"]) - y.at(tensor["base"] + tensor["elements"]),
-        )
-        for tensor in tensors
-    ]
-    return Panel(segment, top, top + _PANEL, y.ticks(5), rects)
+    ordered = sorted(tensors, key=lambda tensor: tensor["begins"])
+    return Panel(segment, top, top + _PANEL, y.ticks(5), [_rect(tensor, tensors, axis, y) for tensor in ordered])
 
 
 def memory_panels(figures: Mapping[str, Any]) -> list[Panel]:

@@ -39,8 +39,8 @@ KINDS = {
     "stores": ("activation memory", "results stored"),
     "weights": ("weight memory", "weights read"),
     "params": ("parameter memory", "parameter lines read"),
-    "sums_written": ("accumulators", "partial sums kept between passes"),
-    "sums_read": ("accumulators", "partial sums taken up again"),
+    "sums_written": ("accumulators", "partial sums kept"),
+    "sums_read": ("accumulators", "partial sums read back"),
     "program": ("program memory", "descriptors read"),
 }
 """What is counted: the memory, and what is done there."""

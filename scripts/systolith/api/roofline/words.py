@@ -10,13 +10,13 @@ __all__ = [
     "CLASS_NAMES",
     "NO_TENSORS",
     "class_name",
+    "clip",
     "data_size",
     "duration",
     "engine_facts",
     "layers_of",
     "percent",
     "quantity",
-    "tail",
     "times",
 ]
 
@@ -69,9 +69,10 @@ def duration(microseconds: float) -> str:
     return f"{microseconds:.3g} µs" if microseconds < 1000 else f"{microseconds / 1000:.3g} ms"
 
 
-def tail(text: str, width: int) -> str:
-    """The end of a long name, which is where exporters put what tells layers apart."""
-    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
+def clip(text: str, width: int) -> str:
+    """A long name without its middle: exporters put what tells names apart at either end."""
+    head = width // 2
+    return text if len(text) <= width else text[:head] + "…" + text[len(text) - (width - 1 - head) :]
 
 
 def layers_of(tensor: Mapping[str, Any]) -> str:
@@ -90,10 +91,10 @@ def engine_facts(arch: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = "row" if arch["weight_rows"] == 1 else "rows"
     return [
         ("array", f"{arch['rows']} x {arch['cols']} (R x C)"),
-        ("weight port (WL)", f"{arch['weight_rows']} {rows} a cycle"),
+        ("weight port", f"WL = {arch['weight_rows']} {rows} a cycle"),
         ("lanes", f"{lanes} (q = {arch['lane_cycles']})"),
-        ("bits", f"{arch['act_bits']} act., {arch['weight_bits']} weight, {arch['acc_bits']} sum"),
-        ("activation memory", f"{data_size(activations)}, segments: {arch['act_segments']}"),
+        ("bits", f"{arch['act_bits']} a, {arch['weight_bits']} w, {arch['acc_bits']} sum"),
+        ("activation memory", f"{arch['act_segments']} x {data_size(activations / arch['act_segments'])}"),
         ("weight memory", data_size(weights)),
         ("accumulators", data_size(accumulators)),
         ("hash", str(arch["hash"])),
