@@ -145,9 +145,8 @@ def _roofs(figures: Figures) -> Table:
 def _roofs_title(figures: Figures) -> str:
     roofs = figures["roofs"]
     return (
-        f"roofline: {roofs['macs_per_cycle']} MACs a cycle; a cycle brings "
-        f"{quantity(roofs['weight_bytes_per_cycle'])} B of weights (w), "
-        f"{quantity(roofs['activation_bytes_per_cycle'])} B of windows (a)"
+        f"roofline: in a cycle {roofs['macs_per_cycle']} MACs, {quantity(roofs['weight_bytes_per_cycle'])} B of "
+        f"weights (w), {quantity(roofs['activation_bytes_per_cycle'])} B of windows (a)"
     )
 
 
