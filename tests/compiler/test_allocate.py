@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,24 @@ def test_tensors_alive_together_never_overlap(seed: int, name: str) -> None:
     assert all(base % arch.line == 0 for base in placement.bases.values())
 
 
+def _lifetime(graph: Graph, name: str) -> tuple[int, int]:
+    """From making to last use, uses of views of it included, by definition."""
+    made = next((index for index, node in enumerate(graph.nodes) if name in node.outputs), -1)
+    last = len(graph.nodes) if name in graph.outputs else made
+    for index, node in enumerate(graph.nodes):
+        if name in node.inputs:
+            through = _lifetime(graph, node.outputs[0])[1] if node.op == "View" else index
+            last = max(last, index, through)
+    return made, last
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_lifetimes_are_from_making_to_last_use(seed: int) -> None:
+    graph = random_network(seed, depth=6)
+    stored = {*graph.inputs, *(node.outputs[0] for node in graph.nodes if node.op != "View")}
+    assert _place(graph).lifetimes == {name: _lifetime(graph, name) for name in stored}, f"seed {seed}"
+
+
 def test_requantisation_takes_its_operands_place() -> None:
     graph = _chain(requants=3)
     bases = _place(graph).bases
@@ -84,6 +104,16 @@ def test_views_share_memory() -> None:
     tensors = {**graph.tensors, "view": Tensor("view", tensor.shape, tensor.qparams)}
     bases = _place(graph.with_(nodes=(*graph.nodes, view), tensors=tensors, outputs=("view",))).bases
     assert bases["view"] == bases[name]
+
+
+def test_a_view_s_uses_are_its_source_s() -> None:
+    graph = _chain(requants=1)
+    conv, requant = graph.nodes
+    view = Node("View", "same", conv.outputs, ("view",))
+    tensors = {**graph.tensors, "view": replace(graph.tensors[conv.outputs[0]], name="view")}
+    nodes = (conv, view, replace(requant, inputs=("view",)))
+    lifetimes = _place(graph.with_(nodes=nodes, tensors=tensors)).lifetimes
+    assert lifetimes == {graph.inputs[0]: (-1, 0), conv.outputs[0]: (0, 2), requant.outputs[0]: (2, 3)}
 
 
 def test_residual_operands_lie_in_the_other_segment() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from systolith.compiler.errors import CapacityError
-from systolith.compiler.ir import Graph, QParams
+from systolith.compiler.ir import Graph, Node, QParams
 from systolith.compiler.lower import lower
 from systolith.spec import link
 from systolith.spec.arch import PRESETS
@@ -104,3 +104,26 @@ def test_coordinates_beyond_their_field_are_refused() -> None:
     graph = net.graph("far", net.layer(net.input(1, 4, 8), 1, (13, 8), pad=(9, 0, 0, 0)))
     with pytest.raises(CapacityError, match=r"'conv0' \(QConv\): coordinates reach -72..31, arch 'tiny' counts -64.."):
         lower(graph, PRESETS["tiny"].with_(act_lines=32))
+
+
+def test_tensors_are_noted_by_layer() -> None:
+    """A view is no layer: what comes after it is numbered on."""
+    net = NetworkBuilder(rng=np.random.default_rng(0))
+    conv = net.layer(net.input(3, 8, 8), 8, pad=(1, 1, 1, 1))
+    graph = net.graph("net", net.layer(net.average(conv), 10, (1, 1)))
+    first, pool, last = graph.nodes
+    view = Node("View", "same", pool.outputs, ("view",))
+    tensors = {**graph.tensors, "view": replace(graph.tensors[pool.outputs[0]], name="view")}
+    graph = graph.with_(nodes=(first, pool, view, replace(last, inputs=("view",))), tensors=tensors)
+    program = lower(graph, ARCH)
+    noted = {tensor["name"]: tensor for tensor in program.notes["tensors"]}
+    lives = {name: (tensor["first_layer"], tensor["last_layer"]) for name, tensor in noted.items()}
+    made = [layer.output for layer in program.layers]
+    assert lives == {
+        program.inputs[0].name: (-1, 0),
+        made[0].name: (0, 1),
+        made[1].name: (1, 2),
+        made[2].name: (2, 3),
+    }
+    for tensor in (*program.inputs, *made):
+        assert (noted[tensor.name]["base"], noted[tensor.name]["elements"]) == (tensor.base, tensor.elements)
