@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from systolith.compiler.ir import Graph
 from systolith.compiler.runtime import RunResult
+from systolith.spec.link import Counter
 from systolith.testbench.runner.backend import RtlSimulator
 
 from .accuracy import float_classes, integer_classes, share_correct
@@ -20,6 +21,7 @@ from .checks import check
 from .flow import Step, compile
 from .network import engine_feeds, outputs_of
 from .report import attribution, named
+from .roofline.write import report_figures, report_files, with_measured, write_report
 
 __all__ = ["run_demo"]
 
@@ -51,6 +53,7 @@ def run_demo(folder: Path, *, arch: str, simulator: str | None, images: int, ste
     results, name = _simulate(build, simulator, inputs[:images], step)
     hardware = _hardware_classes(network, results)
     counters = results[0].counters or {}
+    page = _write_page(build, counters, name)
     return build.report() | {
         "folder": str(folder),
         "simulator": name,
@@ -65,7 +68,22 @@ def run_demo(folder: Path, *, arch: str, simulator: str | None, images: int, ste
         "verify": verdict,
         "rtl_counters": named(counters),
         "rtl_attribution": attribution(counters, program.arch),
+        "page": str(page),
     }
+
+
+def _write_page(build: BuildFolder, counters: Mapping[Counter, int], simulator: str) -> Path:
+    """The roofline report, with the counters of the first test image."""
+    page, beside = report_files(build, None)
+    measured = {
+        "simulator": simulator,
+        "note": "",
+        "input": "test image 0",
+        "counters": named(counters),
+        "attribution": attribution(counters, build.program().arch),
+    }
+    write_report(with_measured(report_figures(build), measured), page, beside)
+    return page
 
 
 def _simulate(build: BuildFolder, simulator: str | None, inputs: Any, step: Step) -> tuple[list[RunResult], str]:

@@ -18,13 +18,14 @@ def test_linear_axis() -> None:
     axis = Axis(0, 50, 100, 0)
     assert [axis.at(value) for value in (0, 25, 50)] == [100, 50, 0]
     assert [tick.value for tick in axis.ticks(5)] == [0, 10, 20, 30, 40, 50]
+    assert [tick.value for tick in Axis(3, 26, 0, 1).ticks(5)] == [5, 10, 15, 20, 25]
 
 
 def test_logarithmic_axis() -> None:
-    axis = Axis(1, 100, 0, 200, log=True)
-    assert [axis.at(value) for value in (1, 10, 100)] == pytest.approx([0, 100, 200])
-    assert [tick.value for tick in axis.ticks(9)] == [1, 2, 5, 10, 20, 50, 100]
-    assert [tick.label for tick in axis.ticks(4)] == ["1", "10", "100"]
+    axis = Axis(10, 1000, 0, 200, log=True)
+    assert [axis.at(value) for value in (10, 100, 1000)] == pytest.approx([0, 100, 200])
+    assert [tick.value for tick in axis.ticks(9)] == [10, 20, 50, 100, 200, 500, 1000]
+    assert [tick.label for tick in axis.ticks(4)] == ["10", "100", "1k"]
 
 
 @pytest.mark.parametrize("log", [False, True])

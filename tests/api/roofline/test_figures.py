@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,3 +109,14 @@ def test_a_network_without_macs(pooled: Program) -> None:
     assert figures["utilisation"] == figures["macs"] == 0
     assert figures["intensity"]["weights"] == {"macs_per_byte": None, "roof_macs_per_cycle": None}
     assert figures["traffic"]["windows"]["bytes_per_mac"] is None
+
+
+def test_the_document_lists_every_key(figures: dict[str, Any]) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert listed == set(figures)
+    own = re.search(r"^\| `layers` .*$", text, re.MULTILINE)
+    assert own is not None
+    for layer in figures["layers"]:
+        assert set(layer) - set(figures) == set(re.findall(r"`(\w+)`", own[0])) - {"layers"}

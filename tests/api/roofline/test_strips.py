@@ -49,12 +49,20 @@ def test_rectangles_are_to_scale(programs: dict[str, Program]) -> None:
 
 
 def test_names_keep_off_what_is_written_over_them(programs: dict[str, Program]) -> None:
-    rects = [rect for panel in memory_panels(roofline_figures(programs["resnet8"])) for rect in panel.rects]
-    covered = [rect for rect in rects if rect.clear < rect.width - PIXEL]
-    assert covered
-    for rect in covered:
-        starts = [other.x for other in rects if other.x > rect.x + PIXEL]
-        assert min(abs(rect.x + rect.clear - start) for start in starts) < PIXEL
+    panels = memory_panels(roofline_figures(programs["resnet8"]))
+    covered = 0
+    for panel in panels:
+        for rect in panel.rects:
+            over = [
+                other.x
+                for other in panel.rects
+                if rect.x + PIXEL < other.x < rect.x + rect.width - PIXEL
+                and rect.y + PIXEL < other.y + other.height
+                and other.y + PIXEL < rect.y + rect.height
+            ]
+            assert rect.x + rect.clear == pytest.approx(min([rect.x + rect.width, *over]))
+            covered += bool(over)
+    assert covered == 3
 
 
 def test_the_waterfall_goes_from_all_slots_to_the_useful_ones(figures: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = json.loads(figures.read_text())
     assert content["accuracy"]["float"] >= 0.98
     assert content["hardware_equals_reference"] is True
+    assert json.loads(Path(content["page"]).with_suffix(".json").read_text())["measured"]["equal"] is True
 
     def wrong(*arguments: object, **options: object) -> Any:
         return content | {"hardware_equals_reference": False}

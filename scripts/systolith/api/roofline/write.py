@@ -15,7 +15,7 @@ from .figures import roofline_figures
 from .html import render_html
 from .measure import differences, measure
 
-__all__ = ["STEM", "report_figures", "report_files", "write_report"]
+__all__ = ["STEM", "report_figures", "report_files", "with_measured", "write_report"]
 
 STEM = "roofline"
 """Name of the report's files where the user gives none; a build folder's own are named ``report``."""
@@ -55,11 +55,13 @@ def report_figures(
     """
     step("cycle model", 0, 0)
     figures = roofline_figures(build.program(), clock)
-    if rtl:
-        measured = measure(build, simulator, step)
-        found = differences(figures["counters"], measured["counters"])
-        figures["measured"] = measured | {"equal": not found, "differences": found}
-    return figures
+    return with_measured(figures, measure(build, simulator, step)) if rtl else figures
+
+
+def with_measured(figures: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+    """The figures with the hardware's beside them (see :func:`systolith.api.roofline.measure.measure`), compared."""
+    found = differences(figures["counters"], measured["counters"])
+    return figures | {"measured": measured | {"equal": not found, "differences": found}}
 
 
 def write_report(figures: dict[str, Any], page: Path, json_file: Path) -> None:

@@ -31,6 +31,7 @@ def _print(figures: dict[str, Any]) -> None:
     )
     click.echo(f"cycles    {verdict['cycles']:,} an inference, as the cycle model predicts to the cycle")
     click.echo(f"files     {folder}: engine.v, program.slp, report.txt, report.json")
+    click.echo(f"look at   {figures['page']}: roofline, time line, memory and utilisation")
     click.echo(f"next      systolith simulate {folder} --input x.npy, systolith inspect {folder} --tiles")
 
 
