@@ -13,10 +13,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from systolith.api.roofline.comparison import compare
 from systolith.api.roofline.figures import roofline_figures
 from systolith.api.roofline.html import render_html
 from systolith.api.roofline.words import NO_TENSORS
+from systolith.spec.arch import PRESETS
 from systolith.spec.image import Program
+from tests.support.networks import resnet8
 
 SIZE = 500_000
 """Bytes that a page may have."""
@@ -234,6 +237,23 @@ def test_measured_counters_stand_beside_the_model_s(programs: dict[str, Program]
     model, rtl = rows(page, "measured")
     assert (model[1:] == rtl[1:]) is equal
     assert ("counters differ" in page) is not equal
+
+
+def test_other_engines_read_back_are_the_figures(programs: dict[str, Program]) -> None:
+    figures = roofline_figures(programs["resnet8"])
+    figures["comparison"] = compare(figures, resnet8(), [PRESETS["8x8"], PRESETS["ulx3s-25f"]])
+    page = render_html(figures, "roofline.json")
+    tree = chart(page, "scaling")
+    across, up = _scale(tree, horizontal=True), _scale(tree, horizontal=False)
+    for row, point in zip(figures["comparison"], tree.iter("circle"), strict=False):
+        assert point.get("data-arch") == row["arch"]
+        assert _read(float(point.get("cx", "")), across, log=True) == pytest.approx(row["multipliers"], rel=0.01)
+        assert _read(float(point.get("cy", "")), up, log=True) == pytest.approx(row["macs_per_cycle"], rel=0.01)
+    own, second, third = rows(page, "comparison")
+    assert (own[0], number(own[2])) == ("16x16 (this build)", figures["cycles"])
+    assert number(second[2]) > figures["cycles"]
+    assert third == ["ulx3s-25f", third[1]]
+    assert "has 14336" in third[1]
 
 
 def test_a_class_of_its_own_gets_a_colour(programs: dict[str, Program]) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from systolith.api.roofline.comparison import compare
 from systolith.api.roofline.figures import roofline_figures
 from systolith.api.roofline.text import roofline_view
 from systolith.api.roofline.words import NO_TENSORS
+from systolith.spec.arch import PRESETS
 from systolith.spec.image import Program
+from tests.support.networks import resnet8
 
 
 def _text(figures: dict[str, Any], width: int = 80) -> str:
@@ -78,6 +81,16 @@ def test_measured_counters_stand_beside_the_model_s(programs: dict[str, Program]
     text = _text(figures | {"measured": measured})
     assert re.search(r"drain +119 +7 +differs", text)
     assert text.count(" equal") == len(counters) - 1
+
+
+def test_other_engines_are_listed_with_the_build_s_own_first(programs: dict[str, Program]) -> None:
+    figures = roofline_figures(programs["resnet8"])
+    figures["comparison"] = compare(figures, resnet8(), [PRESETS["8x8"], PRESETS["ulx3s-25f"]])
+    section = _section(_text(figures), "the same network on other engines")
+    assert [line.split()[0] for line in section.splitlines()[4:6]] == ["16x16", "8x8"]
+    assert f"{figures['comparison'][1]['cycles']:,}" in section
+    assert "ulx3s-25f: weights memory" in _text(figures)
+    assert max(map(len, _text(figures).splitlines())) <= 80
 
 
 def test_a_network_without_macs(pooled: Program) -> None:

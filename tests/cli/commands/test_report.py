@@ -10,6 +10,7 @@ from systolith.api.build_folder import BuildFolder
 from systolith.api.roofline import write
 from systolith.api.roofline.measure import measure
 from systolith.cli.exit_codes import ExitCode
+from systolith.spec.arch import PRESETS
 from tests.support.builds import SmallBuild
 from tests.support.command import run
 
@@ -39,6 +40,22 @@ def test_measured(small: SmallBuild, tmp_path: Path) -> None:
     assert figures["measured"]["counters"] == figures["counters"]
     assert figures["at_clock"]["mhz"] == 36
     assert "every counter of the hardware equals the cycle model" in page.read_text(encoding="utf-8")
+
+
+def test_other_engines_stand_beside_the_build_s(small: SmallBuild, tmp_path: Path) -> None:
+    tight = tmp_path / "tight.json"
+    tight.write_text(json.dumps(PRESETS["tiny"].with_(name="tight", weight_lines=4).to_json()))
+    page = tmp_path / "x.html"
+    outcome = run("report", small.folder, "-o", page, "--compare", "4x4", "--compare", tight)
+    assert outcome.code == 0
+    first, second, third = json.loads((tmp_path / "x.json").read_text())["comparison"]
+    assert [row["arch"] for row in (first, second, third)] == ["tiny", "4x4", "tight"]
+    assert first["cycles"] == pytest.approx(second["cycles"] * second["speed"])
+    assert third["refused"] in page.read_text(encoding="utf-8").replace("&#39;", "'")
+    assert "tight: weights memory:" in outcome.out
+    wrong = run("report", small.folder, "--compare", "9x9")
+    assert wrong.code == ExitCode.INPUT
+    assert "'9x9' is neither a file nor a preset" in wrong.refusal
 
 
 def test_counters_that_differ(small: SmallBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,4 +175,5 @@ def roofline_figures(program: Program, clock: float | None = None) -> Figures:
         "occupancy": occupancy(program, [layer["begins"] for layer in layers], whole["cycles"]),
         "host_tail": list(program.host_tail),
         "measured": None,
+        "comparison": None,
     }

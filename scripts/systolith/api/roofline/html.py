@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..attribution import class_title
 from .axes import short
 from .plot import FRAME, roofline_plot
+from .scaling import scaling_plot
 from .strips import LEFT, RIGHT, ROW, cycle_axis, memory_panels, time_rows, waterfall
 from .words import (
     CLASS_NAMES,
@@ -68,7 +69,8 @@ def render_html(figures: Mapping[str, Any], json_name: str) -> str:
     """The page.
 
     Args:
-        figures: of :func:`systolith.api.roofline.figures.roofline_figures`, ``measured`` filled in or None.
+        figures: of :func:`systolith.api.roofline.figures.roofline_figures`, ``measured`` and ``comparison``
+            filled in or None.
         json_name: the file with the same figures, for the page to name.
     """
     roofs = figures["roofs"]
@@ -95,5 +97,6 @@ def render_html(figures: Mapping[str, Any], json_name: str) -> str:
             rows=time_rows(figures),
             panels=memory_panels(figures),
             waterfall=waterfall(figures),
+            scaling=scaling_plot(figures["comparison"] or []),
         )
     )

@@ -187,6 +187,22 @@ def _traffic(figures: Figures) -> Table:
     return table
 
 
+def _comparison(figures: Figures) -> list[RenderableType]:
+    if figures["comparison"] is None:
+        return []
+    table = _table(["engine"], ["multipliers", "cycles", "speed", "useful", "MAC/cyc", "B/MAC"])
+    table.add_column("bound by", no_wrap=True)
+    refused = []
+    for row in figures["comparison"]:
+        if row["refused"] is not None:
+            refused.append(f"{row['arch']}: {row['refused']}")
+            continue
+        numbers = f"{row['multipliers']:,}", f"{row['cycles']:,}", times(row["speed"]), percent(row["utilisation"])
+        moved = quantity(row["bytes_per_mac"], 3)
+        table.add_row(clip(row["arch"], _NAME), *numbers, quantity(row["macs_per_cycle"]), moved, row["bound"])
+    return ["", "the same network on other engines, the build's own first", table, *refused]
+
+
 def _legend(figures: Figures) -> list[str]:
     return [f"  {class_name(name):14}{class_title(name)}" for name in figures["attribution"]]
 
@@ -212,4 +228,5 @@ def _sections(figures: Figures) -> list[tuple[str, RenderableType]]:
 def roofline_view(figures: Figures) -> RenderableType:
     """Everything that the page shows, for a console."""
     sections = [part for title, table in _sections(figures) for part in ("", title, table)]
-    return Group(*_head(figures), *_measured(figures), *sections, "", "classes", *_legend(figures))
+    parts = (*_head(figures), *_measured(figures), *sections, *_comparison(figures))
+    return Group(*parts, "", "classes", *_legend(figures))

@@ -15,6 +15,7 @@ __all__ = [
     "duration",
     "engine_facts",
     "layers_of",
+    "memory_bytes",
     "percent",
     "quantity",
     "times",
@@ -82,20 +83,32 @@ def layers_of(tensor: Mapping[str, Any]) -> str:
     return f"{first} to {last}"
 
 
+def _memories(arch: Mapping[str, Any]) -> dict[str, float]:
+    """Bytes of an engine's three large memories."""
+    line = max(arch["rows"], arch["cols"])
+    return {
+        "activations": arch["act_lines"] * line * arch["act_bits"] / 8,
+        "weights": arch["weight_lines"] * arch["weight_rows"] * arch["cols"] * arch["weight_bits"] / 8,
+        "accumulators": arch["acc_depth"] * arch["cols"] * arch["acc_bits"] / 8,
+    }
+
+
+def memory_bytes(arch: Mapping[str, Any]) -> float:
+    """Bytes of activation memory, weight memory and accumulators together, from an architecture's JSON."""
+    return sum(_memories(arch).values())
+
+
 def engine_facts(arch: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What one wants to know of an engine before comparing it."""
-    line, lanes = max(arch["rows"], arch["cols"]), arch["cols"] // arch["lane_cycles"]
-    activations = arch["act_lines"] * line * arch["act_bits"] / 8
-    weights = arch["weight_lines"] * arch["weight_rows"] * arch["cols"] * arch["weight_bits"] / 8
-    accumulators = arch["acc_depth"] * arch["cols"] * arch["acc_bits"] / 8
+    lanes, sizes = arch["cols"] // arch["lane_cycles"], _memories(arch)
     rows = "row" if arch["weight_rows"] == 1 else "rows"
     return [
         ("array", f"{arch['rows']} x {arch['cols']} (R x C)"),
         ("weight port", f"WL = {arch['weight_rows']} {rows} a cycle"),
         ("lanes", f"{lanes} (q = {arch['lane_cycles']})"),
         ("bits", f"{arch['act_bits']} a, {arch['weight_bits']} w, {arch['acc_bits']} sum"),
-        ("activation memory", f"{arch['act_segments']} x {data_size(activations / arch['act_segments'])}"),
-        ("weight memory", data_size(weights)),
-        ("accumulators", data_size(accumulators)),
+        ("activation memory", f"{arch['act_segments']} x {data_size(sizes['activations'] / arch['act_segments'])}"),
+        ("weight memory", data_size(sizes["weights"])),
+        ("accumulators", data_size(sizes["accumulators"])),
         ("hash", str(arch["hash"])),
     ]

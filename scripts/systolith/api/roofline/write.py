@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from systolith.compiler.errors import InputFileError
+from systolith.spec.arch import Arch
 
 from ..build_folder import BuildFolder
 from ..flow import Step, no_step
+from .comparison import compare
 from .figures import roofline_figures
 from .html import render_html
 from .measure import differences, measure
@@ -40,6 +43,7 @@ def report_figures(
     build: BuildFolder,
     *,
     clock: float | None = None,
+    archs: Sequence[Arch] = (),
     rtl: bool = False,
     simulator: str | None = None,
     step: Step = no_step,
@@ -49,12 +53,15 @@ def report_figures(
     Args:
         build: the compiled network.
         clock: in MHz, that times are given for.
+        archs: other engines to compare with.
         rtl: run one inference in the RTL simulator.
         simulator: which one.
         step: told the progress.
     """
     step("cycle model", 0, 0)
     figures = roofline_figures(build.program(), clock)
+    if archs:
+        figures["comparison"] = compare(figures, build.network(), archs, step)
     return with_measured(figures, measure(build, simulator, step)) if rtl else figures
 
 

@@ -13,6 +13,7 @@ from systolith.api.roofline.text import roofline_view
 from systolith.api.roofline.write import report_figures, report_files, write_report
 from systolith.cli.console import json_option, out, steps, write_json
 from systolith.cli.options import simulator_option
+from systolith.spec.arch import load_arch
 
 __all__ = ["command"]
 
@@ -31,11 +32,24 @@ __all__ = ["command"]
     metavar="MHZ",
     help="The clock that times are given for; without it 100 MHz, for reference.",
 )
+@click.option(
+    "--compare",
+    "others",
+    multiple=True,
+    metavar="ARCH",
+    help="Also compile the network for this preset or JSON file, and compare; may be given more than once.",
+)
 @click.option("--measure", is_flag=True, help="Run one inference in RTL and hold its counters to the cycle model's.")
 @simulator_option
 @json_option
 def command(
-    folder: Path, output: Path | None, clock: float | None, measure: bool, simulator: str | None, json_file: Path | None
+    folder: Path,
+    output: Path | None,
+    clock: float | None,
+    others: tuple[str, ...],
+    measure: bool,
+    simulator: str | None,
+    json_file: Path | None,
 ) -> None:
     """Report on the network compiled into FOLDER: roofline, time line, memory, utilisation, bytes moved.
 
@@ -45,11 +59,12 @@ def command(
     \b
       systolith report build/model
       systolith report build/model -o report.html --clock 80 --measure
+      systolith report build/model --compare 8x8 --compare my_arch.json
     """
-    build = BuildFolder(folder)
+    build, archs = BuildFolder(folder), [load_arch(name) for name in others]
     page, beside = report_files(build, output)
     with steps("report") as step:
-        figures = report_figures(build, clock=clock, rtl=measure, simulator=simulator, step=step)
+        figures = report_figures(build, clock=clock, archs=archs, rtl=measure, simulator=simulator, step=step)
     measured = figures["measured"] or {"note": "", "differences": []}
     if measured["note"]:
         click.echo(f"report: {measured['note']}", err=True)
