@@ -55,7 +55,7 @@ class Axis:
 
     def _decades(self, count: int) -> list[float]:
         decades = range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
-        digits = (1, 2, 5) if len(decades) * 2 <= count else (1,)
+        digits = (1, 2, 5) if 3 * log10(self.high / self.low) <= count + 1 else (1,)
         values = [digit * 10.0**decade for decade in decades for digit in digits]
         return [value for value in values if self.low <= value <= self.high]
 
