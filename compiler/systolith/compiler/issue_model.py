@@ -20,7 +20,7 @@ from systolith.spec.arch import Arch
 from systolith.spec.isa import Descriptor, Op
 from systolith.spec.link import Counter
 
-__all__ = ["IssueModel", "output_counts", "output_pixels"]
+__all__ = ["IssueModel", "issued_windows", "output_counts", "output_pixels"]
 
 
 def _product(descriptor: Descriptor, first: int, stop: int) -> int:
@@ -39,6 +39,15 @@ def output_counts(descriptor: Descriptor) -> tuple[int, int]:
 def output_pixels(descriptor: Descriptor) -> int:
     """Output pixels of a descriptor, in each block."""
     return math.prod(output_counts(descriptor))
+
+
+def issued_windows(descriptor: Descriptor) -> int:
+    """Windows of a descriptor; those of rasters go on until the last output pixel is complete."""
+    windows = _product(descriptor, 0, 6)
+    if not descriptor.depthwise:
+        return windows
+    raster, wide = _product(descriptor, 0, 2), descriptor.loops[0].count
+    return max(windows, windows - raster + descriptor.lag + descriptor.last_y * wide + descriptor.last_x + 1)
 
 
 @dataclass

@@ -48,7 +48,8 @@ def test_activation_traffic_is_what_the_isa_model_does(programs: dict[str, Progr
         trace = next(stores)
         assert 8 * (moved["windows"].bytes + moved["residuals"].bytes) == Counting.read * bits
         assert 8 * moved["stores"].bytes == trace.data.size * bits
-        assert moved["params"].count == moved["stores"].count == len(trace.addresses)
+        assert moved["params"].count == moved["stores"].count * program.arch.lane_cycles
+        assert moved["stores"].count == len(trace.addresses)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,10 +82,10 @@ def test_partial_sums_and_widths_by_hand() -> None:
     program = lower(net.graph("net", net.layer(net.input(16, 7, 7), 16)), arch)
     (moved,) = _traffic(program)
     assert moved["windows"] == Access(25 * 36 * 4, 4 * 8)
-    assert moved["sums_written"] == moved["sums_read"] == Access(25 * 35 * 4, 4 * 30)
-    assert moved["stores"] == Access(25 * 4 * 4, 8)
+    assert moved["sums_written"] == moved["sums_read"] == Access(25 * 36 * 4, 4 * 30)
+    assert moved["stores"] == Access(25 * 4, 4 * 8)
     assert moved["weights"] == Access(4 * 36 * 4, 4 * 8)
-    assert moved["sums_read"].bytes == 25 * 35 * 4 * 15
+    assert moved["sums_read"].bytes == 25 * 36 * 4 * 15
 
 
 def test_vector_descriptors_have_no_weights_and_no_sums(pooled: Program) -> None:

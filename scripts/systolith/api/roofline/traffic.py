@@ -2,7 +2,7 @@
 """Bytes that a program moves in and out of the engine's memories, counted from its descriptors.
 
 They are what the data path takes and gives, whatever the width of a memory's line: a window counts as its R elements
-(VECTOR: ``lanes``), a store as its ``lanes`` elements, a pass as its R x C weights. How often a memory works times its
+(VECTOR: C), a store as its C elements, a pass as its R x C weights. How often a memory works times its
 width is what its energy goes with, so these figures serve as a proxy where no measurement of a chip is at hand.
 """
 
@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
+from systolith.compiler.issue_model import issued_windows, output_pixels
 from systolith.spec import link
 from systolith.spec.arch import Arch
-from systolith.spec.isa import WORD_BITS, Descriptor, Op, section_words
+from systolith.spec.isa import WORD_BITS, Descriptor, Op, descriptor_words
 from systolith.spec.link import Space
 
 __all__ = ["KINDS", "Access", "descriptor_traffic", "total_traffic"]
@@ -39,6 +40,7 @@ KINDS = {
     "stores": ("activation memory", "results stored"),
     "weights": ("weight memory", "weights read"),
     "params": ("parameter memory", "parameter lines read"),
+    "lines": ("line buffers", "pixels written and read"),
     "sums_written": ("accumulators", "partial sums kept"),
     "sums_read": ("accumulators", "partial sums read back"),
     "program": ("program memory", "descriptors read"),
@@ -48,38 +50,39 @@ KINDS = {
 
 def _matrix(descriptor: Descriptor, arch: Arch) -> dict[str, Access]:
     counts = [loop.count for loop in descriptor.loops]
-    pixels, passes, blocks = prod(counts[:2]), prod(counts[2:5]), counts[5]
-    steps = blocks * pixels * arch.lane_cycles
-    kept = blocks * pixels * (passes - 1)
+    passes, blocks = prod(counts[2:5]), counts[5]
+    windows, results = issued_windows(descriptor), blocks * output_pixels(descriptor)
+    kept = results * (passes if arch.buffered else passes - 1)
+    vector = arch.cols * arch.act_bits
     return {
-        "windows": Access(blocks * passes * pixels, arch.rows * arch.act_bits),
+        "windows": Access(windows, vector if descriptor.depthwise else arch.rows * arch.act_bits),
+        "lines": Access(2 * windows if descriptor.depthwise else 0, (arch.tap_rows - 1) * vector),
         "weights": Access(blocks * passes * arch.pass_lines, arch.weight_line_bits),
         "sums_written": Access(kept, arch.cols * arch.acc_bits),
         "sums_read": Access(kept, arch.cols * arch.acc_bits),
-        **_lanes(descriptor, arch, steps),
+        **_lanes(descriptor, arch, results),
     }
 
 
 def _vector(descriptor: Descriptor, arch: Arch) -> dict[str, Access]:
-    counts = [loop.count for loop in descriptor.loops]
-    windows = Access(prod(counts), arch.lanes * arch.act_bits)
-    return {"windows": windows, **_lanes(descriptor, arch, prod(counts[3:]))}
+    windows = Access(issued_windows(descriptor), arch.cols * arch.act_bits)
+    return {"windows": windows, **_lanes(descriptor, arch, descriptor.loops[5].count * output_pixels(descriptor))}
 
 
-def _lanes(descriptor: Descriptor, arch: Arch, steps: int) -> dict[str, Access]:
-    """What retires with ``steps`` steps of the lanes."""
-    elements = arch.lanes * arch.act_bits
+def _lanes(descriptor: Descriptor, arch: Arch, results: int) -> dict[str, Access]:
+    """What retires with so many C-vectors."""
+    vector = arch.cols * arch.act_bits
     return {
-        "residuals": Access(steps if descriptor.residual else 0, elements),
-        "stores": Access(steps, elements),
-        "params": Access(steps, link.line_bits(Space.PARAMS, arch)),
+        "residuals": Access(results if descriptor.residual else 0, vector),
+        "stores": Access(results, vector),
+        "params": Access(results * arch.lane_cycles, link.line_bits(Space.PARAMS, arch)),
     }
 
 
 def descriptor_traffic(descriptor: Descriptor, arch: Arch) -> dict[str, Access]:
     """All that one descriptor moves, by :data:`KINDS`; what it has not is an access of count 0."""
     moved = _matrix(descriptor, arch) if descriptor.op == Op.MATRIX else _vector(descriptor, arch)
-    moved["program"] = Access(sum(section_words(arch)), WORD_BITS)
+    moved["program"] = Access(descriptor_words(arch), WORD_BITS)
     return {kind: moved.get(kind, Access(0, 0)) for kind in KINDS}
 
 
