@@ -12,7 +12,7 @@ from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph
 from systolith.compiler.lower import lower
 from systolith.spec.arch import PRESETS, Arch
-from systolith.testbench.isa_model import IsaModel, read_tensor, write_tensor
+from systolith.testbench.isa_model import IsaModel, read_tensor
 from tests.support.networks import autoencoder, resnet8
 from tests.support.random_graphs import GraphBuilder, Limits, random_feeds, random_graph, random_network
 
@@ -74,7 +74,7 @@ def test_every_layers_output_is_where_its_report_says() -> None:
     owners = {index: layer for layer in program.layers for index in range(layer.first, layer.first + layer.count)}
     model = IsaModel(program)
     for tensor in program.inputs:
-        write_tensor(model.activations, tensor, feeds[tensor.name])
+        model.load(tensor, feeds[tensor.name])
     for trace in model.stores():
         layer = owners[trace.descriptor]
         if trace.descriptor == layer.first + layer.count - 1:

@@ -167,6 +167,7 @@ def _map(name: str, ctx: Context) -> TensorMap:
         channels=layout.channels,
         channel_pitch=layout.channel_pitch,
         row_pitch=layout.row_pitch,
+        block=layout.block,
         shape=tuple(tensor.shape),
         scale=qparams.scale,
         zero_point=qparams.zero_point,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tensors lie in the activation memory: NHWC with padded channels.
+"""How tensors lie in the activation memory: NHWC with padded channels, unless packing finds better.
 
 Three things decide a channel pitch. Windows start at multiples of the bank granule. The engine stores whole vectors of
 ``cols`` channels, so what it writes gets a multiple of that. A residual operand is read in such vectors too. Network
@@ -26,27 +26,58 @@ def round_up(value: int, multiple: int) -> int:
 
 @dataclass(frozen=True)
 class Layout:
-    """A tensor's extents and pitches, in elements. Rows follow each other without a gap."""
+    """A tensor's extents and pitches, in elements: how far pixels and rows lie apart.
+
+    A network input may also lie in ``block``s of (y, x) pixels: the elements of a block are neighbours, rows of it one
+    after another, and the pitches are those of blocks.
+    """
 
     height: int
     width: int
     channels: int
     channel_pitch: int
+    """Elements between neighbours in x."""
+    row_pitch: int = 0
+    """Elements between neighbours in y; 0 stands for rows that follow each other without a gap."""
+    block: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        """Make the row pitch explicit."""
+        if not self.row_pitch:
+            object.__setattr__(self, "row_pitch", -(-self.width // self.block[1]) * self.channel_pitch)
 
     @property
-    def row_pitch(self) -> int:
-        """Elements between rows."""
+    def row_len(self) -> int:
+        """Elements from the first to the last of a row, the gap before the next row left out."""
         return self.width * self.channel_pitch
 
     @property
     def elements(self) -> int:
         """Elements from the first to the last, padding included."""
-        return self.height * self.row_pitch
+        down, across = -(-self.height // self.block[0]), -(-self.width // self.block[1])
+        return max(down * self.row_pitch, across * self.channel_pitch)
 
     @property
     def dense(self) -> bool:
-        """No padding between the elements."""
-        return self.channels == self.channel_pitch
+        """No padding between the elements, and in the order of NHWC."""
+        in_order = self.block == (1, 1) and self.row_pitch == self.row_len
+        return in_order and self.channels == self.channel_pitch
+
+    @property
+    def by_columns(self) -> bool:
+        """Columns are the contiguous lines, not rows."""
+        return self.row_pitch < self.channel_pitch
+
+    @property
+    def transposed(self) -> Layout:
+        """The same memory with x and y exchanged; of a layout without blocks."""
+        return Layout(self.width, self.height, self.channels, self.row_pitch, self.channel_pitch)
+
+    @property
+    def blocks(self) -> Layout:
+        """The same memory with each block seen as one pixel of ``block`` times the channels."""
+        (by, bx), channels = self.block, self.channels * self.block[0] * self.block[1]
+        return Layout(-(-self.height // by), -(-self.width // bx), channels, self.channel_pitch, self.row_pitch)
 
 
 def extents(shape: tuple[int, ...]) -> tuple[int, int, int]:

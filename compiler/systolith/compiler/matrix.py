@@ -15,17 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from systolith.spec.arch import Arch
 from systolith.spec.isa import Descriptor, Op, Walk
 
 from .errors import QuantisationError
 from .ir import Node
 from .layout import Layout, residual_of
 from .nest import Span, Stride, make_loops, make_walk, split_evenly
+from .packing import Packing, pack
 from .plan import Context, Ints, LayerPlan, Step
 from .reduction import Geometry, Reduction, plan_reduction
 from .scaling import check_accumulator, lane_fields, lane_table
 
-__all__ = ["checked_weight", "corrected_bias", "plan_matrix"]
+__all__ = ["checked_weight", "corrected_bias", "matrix_descriptors", "plan_matrix"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,13 @@ class _Blocks:
     span: int
 
 
-def _touched(node: Node, ctx: Context) -> tuple[Ints, Ints]:
+def _touched(packing: Packing, arch: Arch) -> tuple[Ints, Ints]:
     """First input channel (down to the granule) and one past the last, for each block; (blocks,) each."""
-    arch, (outputs, inputs, _, _) = ctx.arch, ctx.graph.constant(node.attributes["weight"]).shape
-    per_group = outputs // node.attributes["group"]
-    first = np.arange(0, outputs, arch.cols)
-    last = np.minimum(first + arch.cols, outputs) - 1
-    start = first // per_group * inputs
-    return start // arch.act_granule * arch.act_granule, (last // per_group + 1) * inputs
+    per_group = packing.outputs // packing.group
+    first = np.arange(0, packing.outputs, arch.cols)
+    last = np.minimum(first + arch.cols, packing.outputs) - 1
+    start = first // per_group * packing.inputs
+    return start // arch.act_granule * arch.act_granule, (last // per_group + 1) * packing.inputs
 
 
 def _regular_runs(starts: Ints, limit: int) -> Iterator[Span]:
@@ -66,23 +67,22 @@ def _regular_runs(starts: Ints, limit: int) -> Iterator[Span]:
         begin = end
 
 
-def _block_sets(node: Node, ctx: Context) -> list[_Blocks]:
-    starts, ends = _touched(node, ctx)
+def _block_sets(packing: Packing, arch: Arch) -> list[_Blocks]:
+    starts, ends = _touched(packing, arch)
     sets = []
-    for run in _regular_runs(starts, 1 << ctx.arch.dim_bits):
+    for run in _regular_runs(starts, 1 << arch.dim_bits):
         step = int(starts[run.start + 1] - starts[run.start]) if run.count > 1 else 0
         span = int((ends - starts)[run.start : run.stop].max())
         sets.append(_Blocks(run, int(starts[run.start]), step, span))
     return sets
 
 
-def _weight_block(node: Node, ctx: Context, blocks: _Blocks, reduction: Reduction) -> Ints:
-    """The weights of a set of blocks in consumption order: (passes of all blocks, rows, cols)."""
-    arch, weight = ctx.arch, ctx.graph.constant(node.attributes["weight"])
-    outputs, inputs, high, wide = weight.shape
+def _weight_block(packing: Packing, arch: Arch, weight: Ints, blocks: _Blocks, reduction: Reduction) -> Ints:
+    """The packed weights of a set of blocks in consumption order: (passes of all blocks, rows, cols)."""
+    outputs, inputs = weight.shape[:2]
     channel = np.arange(blocks.blocks.start * arch.cols, min(blocks.blocks.stop * arch.cols, outputs))
     block, column = np.divmod(channel - channel[0], arch.cols)
-    first = channel // (outputs // node.attributes["group"]) * inputs - (blocks.start + block * blocks.step)
+    first = channel // (outputs // packing.group) * inputs - (blocks.start + block * blocks.step)
     # position in the reduction of each (output channel, input channel of its group, ky, kx)
     position = reduction.index[:, :, first[:, None] + np.arange(inputs)].transpose(2, 3, 0, 1)
     placed = np.zeros((blocks.blocks.count, reduction.passes * arch.rows, arch.cols), dtype=np.int64)
@@ -109,7 +109,7 @@ def _reading(geometry: Geometry, flat: bool, blocks: _Blocks, rows: Span, column
     col = (columns.start * sx - left) * source.channel_pitch + blocks.start
     if flat:
         return {"row_start": 0, "col_start": row + col, "plane": 1, "row_len": source.elements}
-    return {"row_start": row, "col_start": col, "plane": source.elements, "row_len": source.row_pitch}
+    return {"row_start": row, "col_start": col, "plane": source.elements, "row_len": source.row_len}
 
 
 def _nest(geometry: Geometry, reduction: Reduction, blocks: _Blocks, rows: Span, columns: Span) -> list[Stride]:
@@ -120,29 +120,22 @@ def _nest(geometry: Geometry, reduction: Reduction, blocks: _Blocks, rows: Span,
     return [x, y, *reduction.loops, Stride(blocks.blocks.count, col=blocks.step)]
 
 
-def _work(node: Node, ctx: Context, blocks: Span) -> int:
-    """Useful MACs an output pixel of some channel blocks."""
-    outputs, inputs, high, wide = ctx.graph.constant(node.attributes["weight"]).shape
-    channels = min(blocks.stop * ctx.arch.cols, outputs) - blocks.start * ctx.arch.cols
-    return int(channels * inputs * high * wide)
-
-
-def _descriptors(
-    node: Node, ctx: Context, geometry: Geometry, reduction: Reduction, blocks: _Blocks
-) -> Iterator[Descriptor]:
-    arch, target, source = ctx.arch, ctx.layouts[node.outputs[0]], node.inputs[0]
+def _tiled(node: Node, ctx: Context, packing: Packing, reduction: Reduction, blocks: _Blocks) -> Iterator[Descriptor]:
+    """The descriptors of a set of blocks, one a tile."""
+    arch, geometry, source = ctx.arch, packing.geometry, node.inputs[0]
     lanes = lane_fields(node, ctx, node.attributes["lo"], node.attributes["hi"])
-    residual = residual_of(node)
+    residual, target = residual_of(node), packing.stored(ctx.layouts[node.outputs[0]])
+    channels = Span(blocks.blocks.start * arch.cols, blocks.blocks.stop * arch.cols)
     for rows, columns in _tiles(target, arch.acc_depth, 1 << arch.dim_bits):
-        place = (target, rows, columns, blocks.blocks, arch.cols)
+        place = (rows, columns, blocks.blocks, arch.cols)
         yield Descriptor(
             op=Op.MATRIX,
             base=ctx.bases[source],
             fill=ctx.qparams(source).zero_point,
             loops=make_loops(_nest(geometry, reduction, blocks, rows, columns)),
-            out=_walk(ctx.bases[node.outputs[0]], *place),
-            res=_walk(ctx.bases[residual], *place) if residual is not None else Walk(),
-            work=_work(node, ctx, blocks.blocks),
+            out=_walk(ctx.bases[node.outputs[0]], target, *place),
+            res=_walk(ctx.bases[residual], packing.stored(ctx.layouts[residual]), *place) if residual else Walk(),
+            work=packing.work(channels, rows, columns),
             **_reading(geometry, reduction.flat, blocks, rows, columns),
             **lanes,
         )
@@ -178,9 +171,16 @@ def corrected_bias(node: Node, ctx: Context, weight: Ints) -> Ints:
     return np.asarray(bias, dtype=np.int64)
 
 
-def _geometry(node: Node, ctx: Context) -> Geometry:
-    names = ("kernel", "strides", "pads", "dilations")
-    return Geometry(source=ctx.layouts[node.inputs[0]], **{name: tuple(node.attributes[name]) for name in names})
+def _parts(packing: Packing, arch: Arch) -> Iterator[tuple[_Blocks, Reduction]]:
+    """Each set of blocks that shares descriptors, and how its reduction is cut."""
+    for blocks in _block_sets(packing, arch):
+        yield blocks, plan_reduction(packing.geometry, blocks.span, arch.rows, 1 << arch.dim_bits)
+
+
+def matrix_descriptors(node: Node, ctx: Context) -> list[Descriptor]:
+    """The descriptors of a QConv without its weights and tables: all that its time depends on."""
+    packing = pack(node, ctx)
+    return [made for blocks, cut in _parts(packing, ctx.arch) for made in _tiled(node, ctx, packing, cut, blocks)]
 
 
 def plan_matrix(node: Node, ctx: Context) -> LayerPlan:
@@ -191,15 +191,15 @@ def plan_matrix(node: Node, ctx: Context) -> LayerPlan:
     """
     weight = checked_weight(node, ctx)
     bias, factor = corrected_bias(node, ctx, weight), ctx.graph.constant(node.attributes["factor"])
-    table = lane_table(node, ctx, bias, factor, ctx.arch.cols)
-    geometry, target = _geometry(node, ctx), ctx.layouts[node.outputs[0]]
+    packing, target = pack(node, ctx), ctx.layouts[node.outputs[0]]
+    table = packing.table(lane_table(node, ctx, bias, factor, 1), ctx.arch.cols)
+    packed = packing.weight(weight)
     steps: list[Step] = []
     weights: list[Ints] = []
-    for blocks in _block_sets(node, ctx):
-        reduction = plan_reduction(geometry, blocks.span, ctx.arch.rows, 1 << ctx.arch.dim_bits)
+    for blocks, reduction in _parts(packing, ctx.arch):
         line = blocks.blocks.start * ctx.arch.lane_cycles
-        made = _descriptors(node, ctx, geometry, reduction, blocks)
+        made = _tiled(node, ctx, packing, reduction, blocks)
         steps += [Step(descriptor, weights=len(weights), param_line=line) for descriptor in made]
-        weights.append(_weight_block(node, ctx, blocks, reduction))
+        weights.append(_weight_block(packing, ctx.arch, packed, blocks, reduction))
     macs = target.height * target.width * weight.size
     return LayerPlan(node, tuple(steps), (table,), tuple(weights), macs)

@@ -100,8 +100,16 @@ def _tensor_lines(tensor: TensorMap, arch: Arch) -> int:
     return -(-tensor.elements // arch.line)
 
 
+def _indices(tensor: TensorMap) -> Ints:
+    """Where each element lies, counted from the tensor's first, (channels, height, width)."""
+    (by, bx), across = tensor.block, np.arange(tensor.width)
+    down, channel = np.arange(tensor.height)[:, None], np.arange(tensor.channels)[:, None, None]
+    place = (down % by * bx + across % bx) * tensor.channels
+    return np.asarray(down // by * tensor.row_pitch + across // bx * tensor.channel_pitch + place + channel)
+
+
 def pack_input(tensor: TensorMap, values: Ints, arch: Arch) -> Words:
-    """The activation lines of an input as link words, (lines, words); padding elements are 0.
+    """The activation lines of an input as link words, (lines, words); padding elements are the zero point.
 
     Raises:
         ValueError: ``values`` has another shape than the tensor, or a value does not fit ``act_bits``.
@@ -111,20 +119,16 @@ def pack_input(tensor: TensorMap, values: Ints, arch: Arch) -> Words:
         raise ValueError(f"input {tensor.name!r}: expected shape {tensor.shape}, got {values.shape}")
     if values.min() < -limit or values.max() >= limit:
         raise ValueError(f"input {tensor.name!r}: expected {-limit}..{limit - 1}, got {values.min()}..{values.max()}")
-    memory = np.zeros(_tensor_lines(tensor, arch) * arch.line, dtype=np.int64)
-    rows = memory[: tensor.elements].reshape(tensor.height, tensor.row_pitch)
-    pixels = rows[:, : tensor.width * tensor.channel_pitch].reshape(tensor.height, tensor.width, tensor.channel_pitch)
-    pixels[..., : tensor.channels] = values.reshape(tensor.channels, tensor.height, tensor.width).transpose(1, 2, 0)
+    memory = np.full(_tensor_lines(tensor, arch) * arch.line, tensor.zero_point, dtype=np.int64)
+    memory[_indices(tensor)] = values.reshape(tensor.channels, tensor.height, tensor.width)
     return pack_fields([(memory.reshape(-1, arch.line), arch.act_bits)])
 
 
 def unpack_output(tensor: TensorMap, words: Words, arch: Arch) -> Ints:
     """An output in network shape from its activation lines' link words (any shape, in order)."""
     lines = words.reshape(-1, link.line_words(Space.ACTIVATIONS, arch))
-    memory = unpack_fields(lines, arch.act_bits, arch.line).reshape(-1)[: tensor.elements]
-    rows = memory.reshape(tensor.height, tensor.row_pitch)[:, : tensor.width * tensor.channel_pitch]
-    pixels = rows.reshape(tensor.height, tensor.width, tensor.channel_pitch)[..., : tensor.channels]
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).reshape(tensor.shape)
+    memory = unpack_fields(lines, arch.act_bits, arch.line).reshape(-1)
+    return np.asarray(memory[_indices(tensor)].reshape(tensor.shape))
 
 
 # ---------------------------------------------------------------------- commands and responses

@@ -124,7 +124,7 @@ def _reading(ctx: Context, node: Node, pool: _Pool, rows: Span, columns: Span) -
         "row_start": (rows.start * pool.strides[0] - pool.pads[0]) * source.row_pitch,
         "col_start": (columns.start * pool.strides[1] - pool.pads[1]) * source.channel_pitch,
         "plane": source.elements,
-        "row_len": source.row_pitch,
+        "row_len": source.row_len,
         "fill": qparams.low if pool.maximum else qparams.zero_point,
         "maximum": pool.maximum,
     }
@@ -141,13 +141,13 @@ def _descriptor(node: Node, ctx: Context, pool: _Pool, rows: Span, columns: Span
         Stride(rows.count, row=pool.strides[0] * source.row_pitch),
         Stride(blocks, col=cols),
     ]
-    place = (target, rows, columns, blocks, cols)
+    place = (rows, columns, blocks, cols)
     residual = residual_of(node)
     return Descriptor(
         op=Op.VECTOR,
         loops=make_loops(nest),
-        out=_walk(ctx.bases[node.outputs[0]], *place),
-        res=_walk(ctx.bases[residual], *place) if residual is not None else Walk(),
+        out=_walk(ctx.bases[node.outputs[0]], target, *place),
+        res=_walk(ctx.bases[residual], ctx.layouts[residual], *place) if residual is not None else Walk(),
         **_reading(ctx, node, pool, rows, columns),
         **lane_fields(node, ctx, pool.lo, pool.hi),
     )

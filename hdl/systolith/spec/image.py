@@ -42,8 +42,9 @@ class WrongEngine(ImageError):
 class TensorMap:
     """Where a tensor lies in the activation memory and what its integers mean.
 
-    Element ``(y, x, c)`` is at ``base + y * row_pitch + x * channel_pitch + c``; its real value is ``scale * (q -
-    zero_point)`` with the signed integer ``q`` of ``act_bits``.
+    With ``block`` (by, bx), element ``(y, x, c)`` is at ``base + (y // by) * row_pitch + (x // bx) * channel_pitch +
+    ((y % by) * bx + x % bx) * channels + c``; its real value is ``scale * (q - zero_point)`` with the signed integer
+    ``q`` of ``act_bits``. Whoever writes an input writes the zero point to its padding.
     """
 
     name: str
@@ -53,9 +54,9 @@ class TensorMap:
     width: int
     channels: int
     channel_pitch: int
-    """Elements between neighbouring pixels, at least ``channels``; the surplus is padding of no meaning."""
+    """Elements between neighbours in x (of blocks, if any)."""
     row_pitch: int
-    """Elements between rows, at least ``width * channel_pitch``."""
+    """Elements between neighbours in y (of blocks, if any). Below ``channel_pitch`` where columns are contiguous."""
     shape: tuple[int, ...]
     """The tensor's shape in the network, batch included (NCHW or NC)."""
     scale: float
@@ -65,11 +66,14 @@ class TensorMap:
     """The network's own integers are unsigned: they are the engine's plus ``2**(act_bits - 1)``."""
     float_io: bool = True
     """The network's own interface is float; False where it takes or gives integers."""
+    block: tuple[int, int] = (1, 1)
+    """Pixels (y, x) whose elements are neighbours; (1, 1) for all but network inputs."""
 
     @property
     def elements(self) -> int:
         """Elements from the first to the last, padding included."""
-        return self.height * self.row_pitch
+        down, across = -(-self.height // self.block[0]), -(-self.width // self.block[1])
+        return max(down * self.row_pitch, across * self.channel_pitch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +171,7 @@ def save_program(program: Program, path: Path) -> None:
 
 
 def _tensor(data: dict[str, Any]) -> TensorMap:
-    return TensorMap(**{**data, "shape": tuple(data["shape"])})
+    return TensorMap(**{**data, "shape": tuple(data["shape"]), "block": tuple(data["block"])})
 
 
 def _layer(data: dict[str, Any]) -> LayerInfo:

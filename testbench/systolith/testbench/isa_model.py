@@ -40,9 +40,11 @@ class StoreTrace:
 
 def _indices(tensor: TensorMap) -> Ints:
     """Element addresses of a tensor, (height, width, channels)."""
-    y = np.arange(tensor.height)[:, None, None] * tensor.row_pitch
-    x = np.arange(tensor.width)[None, :, None] * tensor.channel_pitch
-    return np.asarray(tensor.base + y + x + np.arange(tensor.channels), dtype=np.int64)
+    block_y, inner_y = np.divmod(np.arange(tensor.height)[:, None, None], tensor.block[0])
+    block_x, inner_x = np.divmod(np.arange(tensor.width)[None, :, None], tensor.block[1])
+    start = tensor.base + block_y * tensor.row_pitch + block_x * tensor.channel_pitch
+    inner = (inner_y * tensor.block[1] + inner_x) * tensor.channels + np.arange(tensor.channels)
+    return np.asarray(start + inner, dtype=np.int64)
 
 
 def write_tensor(memory: Ints, tensor: TensorMap, values: Ints) -> None:
@@ -219,9 +221,9 @@ class IsaModel:
         return {tensor.name: read_tensor(self.activations, tensor) for tensor in self.program.outputs}
 
     def load(self, tensor: TensorMap, values: Ints) -> None:
-        """Write an input as the host link does: whole lines, padding elements 0."""
+        """Write an input as the host link does: whole lines, padding elements the zero point."""
         lines = -(-tensor.elements // self.arch.line)
-        self.activations[tensor.base : tensor.base + lines * self.arch.line] = 0
+        self.activations[tensor.base : tensor.base + lines * self.arch.line] = tensor.zero_point
         write_tensor(self.activations, tensor, values)
 
     def stores(self) -> Iterator[StoreTrace]:
