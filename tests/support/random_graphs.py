@@ -24,6 +24,7 @@ __all__ = [
     "random_feeds",
     "random_graph",
     "random_network",
+    "random_packed_graph",
     "random_pool_graph",
     "random_requant_graph",
 ]
@@ -308,6 +309,30 @@ def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -
     return builder.graph(f"network{seed}", builder.conv(x, flat=True))
 
 
+def random_packed_graph(seed: int, limits: Limits | None = None) -> Graph:
+    """Few channels on maps of any shape, in layers of every kind: what the compiler packs into shared vectors."""
+    rng = np.random.default_rng(seed)
+    builder = GraphBuilder(rng=rng, limits=limits or Limits())
+    size = 2 * builder.limits.size + 1
+    few = max(1, builder.limits.channels // 2)
+    x = builder.input(*(int(value) for value in rng.integers(1, (5, size, size))))
+    x = builder.conv(x, int(rng.integers(1, few + 1)))
+    for _ in range(int(rng.integers(0, 4))):
+        kind = int(rng.integers(0, 6))
+        if kind == 0:
+            x = builder.conv(x, residual=x)
+        elif kind == 1:
+            x = builder.add(builder.conv(x, builder.map_size(x)[0], same=True), x)
+        elif kind == 2:
+            x = builder.pool(x)
+        elif kind == 3 and builder.limits.grouped:
+            x = builder.conv(x, group=builder.map_size(x)[0])
+        else:
+            x = builder.conv(x, int(rng.integers(1, few + 1)))
+    outputs = {x} if rng.integers(0, 2) else {x, builder.conv(x, flat=True)}
+    return builder.graph(f"packed{seed}", *sorted(outputs))
+
+
 def random_graph(seed: int, limits: Limits | None = None) -> Graph:
     """Any of the above, by seed."""
     makers: tuple[Callable[[int, Limits | None], Graph], ...] = (
@@ -317,6 +342,7 @@ def random_graph(seed: int, limits: Limits | None = None) -> Graph:
         random_add_graph,
         random_requant_graph,
         random_network,
+        random_packed_graph,
     )
     return makers[seed % len(makers)](seed, limits)
 

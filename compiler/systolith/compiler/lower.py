@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from systolith.spec.arch import Arch
 from systolith.spec.image import Program
 
 from .allocate import allocate
+from .choose import choose_layouts
 from .depthwise import plan_depthwise
 from .emit import emit
-from .errors import QuantisationError, UnsupportedModel
+from .errors import CapacityError, QuantisationError, UnsupportedModel
 from .ir import Graph, Node
-from .layout import plan_layouts, residual_of
+from .layout import Layout, plan_layouts, residual_of
 from .matrix import plan_matrix
 from .plan import Context, LayerPlan
 from .vector import plan_vector
@@ -64,7 +67,14 @@ def lower(graph: Graph, arch: Arch) -> Program:
         CapacityError: a memory is too small.
     """
     _check_tensors(graph, arch)
-    layouts = plan_layouts(graph, arch)
+    try:
+        return _lower(graph, arch, choose_layouts(graph, arch))
+    except CapacityError:
+        # packing can cost weights and padding: what does not fit packed may fit plain
+        return _lower(graph, arch, plan_layouts(graph, arch))
+
+
+def _lower(graph: Graph, arch: Arch, layouts: Mapping[str, Layout]) -> Program:
     placement = allocate(graph, layouts, arch)
     ctx = Context(graph, arch, layouts, placement.bases)
     plans = [_plan(node, ctx) for node in graph.nodes if node.op != "View"]

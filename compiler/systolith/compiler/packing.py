@@ -3,9 +3,9 @@
 
 What it is follows from the layouts alone. Where ``u`` output pixels lie side by side in whole vectors of C channels,
 they are computed as channels of one pixel: a convolution of ``u`` times the stride whose kernel is shifted from pixel
-to pixel (a Toeplitz matrix). Where the input lies in blocks, a block is one pixel of many channels, and the kernel is cut
-along the same blocks (space to depth). Where the input lies by columns, x and y change places. All missing weights are
-zero, so that what the windows meet there does not matter.
+to pixel (a Toeplitz matrix). Where the input lies in blocks, a block is one pixel of many channels, and the kernel is
+cut along the same blocks (space to depth). Where the input lies by columns, x and y change places. All missing weights
+are zero, so that what the windows meet there does not matter.
 """
 
 from __future__ import annotations
