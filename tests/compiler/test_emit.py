@@ -22,7 +22,7 @@ ARCH = PRESETS["8x8"]
 def _network() -> Graph:
     """Matrix, vector, matrix, with tiles."""
     net = NetworkBuilder(rng=np.random.default_rng(0))
-    x = net.layer(net.input(3, 16, 16), 12, pad=(1, 1, 1, 1))
+    x = net.layer(net.input(3, 16, 16), 16, pad=(1, 1, 1, 1))
     return net.graph("net", net.layer(net.average(x), 10, (1, 1)))
 
 
@@ -59,7 +59,7 @@ def test_layers_and_notes_are_reported() -> None:
         ("pool1", "GlobalAveragePool", 1, 1),
         ("conv2", "Conv+Relu", 2, 1),
     ]
-    assert [layer.macs for layer in program.layers] == [256 * 12 * 27, 0, 120]
+    assert [layer.macs for layer in program.layers] == [256 * 16 * 27, 0, 160]
     assert [layer.weight_bytes for layer in program.layers] == [12 * 64, 0, 4 * 64]
     memory = json.loads(json.dumps(program.notes))["memory"]
     assert memory["weights"] == {"lines": 64, "of": ARCH.weight_lines}

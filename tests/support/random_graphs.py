@@ -337,12 +337,11 @@ def random_graph(seed: int, limits: Limits | None = None) -> Graph:
     """Any of the above, by seed."""
     makers: tuple[Callable[[int, Limits | None], Graph], ...] = (
         random_conv_graph,
-        random_conv_graph,
+        random_packed_graph,
         random_pool_graph,
         random_add_graph,
         random_requant_graph,
         random_network,
-        random_packed_graph,
     )
     return makers[seed % len(makers)](seed, limits)
 

@@ -90,11 +90,12 @@ def _weight_block(packing: Packing, arch: Arch, weight: Ints, blocks: _Blocks, r
     return placed.reshape(-1, arch.rows, arch.cols)
 
 
-def _tiles(target: Layout, acc_depth: int, limit: int) -> Iterator[tuple[Span, Span]]:
-    """Output tiles (rows, columns) of at most ``acc_depth`` pixels."""
-    for columns in split_evenly(Span(0, target.width), min(acc_depth, limit)):
-        for rows in split_evenly(Span(0, target.height), min(acc_depth // columns.count, limit)):
-            yield rows, columns
+def _tiles(areas: list[tuple[Span, Span]], acc_depth: int, limit: int) -> Iterator[tuple[Span, Span]]:
+    """The areas (rows, columns) in tiles of at most ``acc_depth`` pixels."""
+    for high, wide in areas:
+        for columns in split_evenly(wide, min(acc_depth, limit)):
+            for rows in split_evenly(high, min(acc_depth // columns.count, limit)):
+                yield rows, columns
 
 
 def _walk(base: int, layout: Layout, rows: Span, columns: Span, blocks: Span, cols: int) -> Walk:
@@ -126,7 +127,7 @@ def _tiled(node: Node, ctx: Context, packing: Packing, reduction: Reduction, blo
     lanes = lane_fields(node, ctx, node.attributes["lo"], node.attributes["hi"])
     residual, target = residual_of(node), packing.stored(ctx.layouts[node.outputs[0]])
     channels = Span(blocks.blocks.start * arch.cols, blocks.blocks.stop * arch.cols)
-    for rows, columns in _tiles(target, arch.acc_depth, 1 << arch.dim_bits):
+    for rows, columns in _tiles(packing.areas(target), arch.acc_depth, 1 << arch.dim_bits):
         place = (rows, columns, blocks.blocks, arch.cols)
         yield Descriptor(
             op=Op.MATRIX,

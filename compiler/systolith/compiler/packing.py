@@ -123,12 +123,19 @@ class Packing:
         return LaneTable(*parts)
 
     def work(self, channels: Span, rows: Span, columns: Span) -> int:
-        """Useful MACs an output pixel of a tile; rounded down where a row's last vector is not full."""
+        """Useful MACs an output pixel of a tile that lies in one of the :meth:`areas`."""
         across = rows if self.by_columns else columns
         pixel, channel = np.divmod(np.arange(channels.start, min(channels.stop, self.outputs)), self.slots)
-        place = np.arange(across.start, across.stop)[:, None] * self.unroll + pixel
-        useful = int(np.count_nonzero((place < self.width) & (channel < self.channels)))
-        return self.taps * useful // across.count
+        useful = (across.start * self.unroll + pixel < self.width) & (channel < self.channels)
+        return self.taps * int(np.count_nonzero(useful))
+
+    def areas(self, target: Layout) -> list[tuple[Span, Span]]:
+        """Rows and columns of the stored outputs: those of full vectors, and the rest of each of the network's rows."""
+        full, rest = divmod(self.width, self.unroll)
+        across = [Span(0, full)] * (full > 0) + [Span(full, full + 1)] * (rest > 0)
+        if self.by_columns:
+            return [(span, Span(0, target.width)) for span in across]
+        return [(Span(0, target.height), span) for span in across]
 
 
 def _geometry(node: Node, source: Layout, down: _Axis, across: _Axis) -> Geometry:
