@@ -31,6 +31,20 @@ def test_layout_attributes() -> None:
     assert round_up(9, 4) == 12
 
 
+def test_rows_may_have_a_gap_and_columns_may_be_the_lines() -> None:
+    gap = Layout(4, 5, 8, 8, 48)
+    assert (gap.row_len, gap.elements, gap.dense, gap.by_columns) == (40, 192, False, False)
+    columns = Layout(4, 5, 3, 12, 3)
+    assert (columns.elements, columns.dense, columns.by_columns) == (60, False, True)
+    assert columns.transposed == Layout(5, 4, 3, 3)
+
+
+def test_blocks_are_pixels_of_many_channels() -> None:
+    layout = Layout(5, 7, 3, 18, block=(2, 3))
+    assert (layout.row_pitch, layout.elements, layout.dense) == (54, 162, False)
+    assert layout.blocks == Layout(3, 3, 18, 18)
+
+
 def test_network_inputs_stay_dense_up_to_the_granule() -> None:
     builder = _builder()
     name = builder.input(3, 4, 4)

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systolith.compiler.errors import QuantisationError, UnsupportedModel
+from systolith.compiler.errors import CapacityError, QuantisationError, UnsupportedModel
 from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph
-from systolith.compiler.lower import lower
+from systolith.compiler.layout import plan_layouts
+from systolith.compiler.lower import lower, lower_as
 from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.link import Space
 from systolith.testbench.isa_model import IsaModel, read_tensor
-from tests.support.networks import autoencoder, resnet8
+from tests.support.networks import NetworkBuilder, autoencoder, resnet8
 from tests.support.random_graphs import GraphBuilder, Limits, random_feeds, random_graph, random_network
 
 _ROOM: dict[str, Any] = {"weight_lines": 1 << 16, "param_lines": 1024, "program_words": 1 << 14}
@@ -106,3 +108,16 @@ def test_an_arch_without_the_unit_is_refused(part: str, op: str) -> None:
     graph = builder.graph("g", made.get(op, lambda: builder.requant(x))())
     with pytest.raises(UnsupportedModel, match=rf"\({op}\): arch 'tiny' was built without '{part}'; .*{part}=true"):
         lower(graph, PRESETS["tiny"].with_(**{part: False}))
+
+
+def test_what_does_not_fit_packed_is_lowered_plain() -> None:
+    net = NetworkBuilder(rng=np.random.default_rng(0))
+    graph = net.graph("few", net.layer(net.input(64, 6, 6), 2, pad=(1, 1, 1, 1)))
+    arch = PRESETS["16x16"]
+    packed, plain = lower(graph, arch), lower_as(graph, arch, plan_layouts(graph, arch))
+    lines = [program.notes["memory"]["weights"]["lines"] for program in (packed, plain)]
+    assert lines[0] > lines[1]
+    small = arch.with_(weight_lines=lines[1])
+    assert lower(graph, small).segments[Space.WEIGHTS] == plain.segments[Space.WEIGHTS]
+    with pytest.raises(CapacityError, match=f"weights memory: {lines[1]} lines are needed"):
+        lower(graph, arch.with_(weight_lines=lines[1] - 8))

@@ -72,6 +72,17 @@ def test_tensors_come_back_from_their_lines(act_bits: int) -> None:
     assert np.array_equal(unpack_output(tensor, words, arch), values)
 
 
+def test_inputs_lie_by_columns_and_in_blocks_and_are_padded_with_the_zero_point() -> None:
+    values = np.arange(6).reshape(1, 1, 2, 3)
+    fields = {"channels": 1, "shape": (1, 1, 2, 3), "zero_point": 9}
+    columns = _tensor(channel_pitch=2, row_pitch=1, **fields)
+    blocked = _tensor(channel_pitch=4, row_pitch=8, block=(2, 2), **fields)
+    for tensor, order in ((columns, [0, 3, 1, 4, 2, 5, 9, 9]), (blocked, [0, 1, 3, 4, 2, 9, 5, 9])):
+        words = pack_input(tensor, values, ARCH)
+        assert unpack_fields(words, 8, ARCH.line).ravel().tolist() == order
+        assert np.array_equal(unpack_output(tensor, words, ARCH), values)
+
+
 def test_a_vector_is_a_single_pixel() -> None:
     tensor = _tensor(height=1, width=1, channels=6, channel_pitch=6, row_pitch=6, shape=(1, 6))
     values = np.arange(6).reshape(1, 6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import struct
 import zlib
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,17 @@ def test_file_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["program.slp"]
 
 
+def test_blocks_come_back_as_they_were(tmp_path: Path) -> None:
+    blocked = replace(program(), inputs=(replace(MAP, block=(2, 1), channel_pitch=2, row_pitch=6),))
+    save_program(blocked, tmp_path / "program.slp")
+    assert load_program(tmp_path / "program.slp") == blocked
+
+
 def test_elements_count_the_padding() -> None:
     assert MAP.elements == 6
+    assert replace(MAP, channel_pitch=2, row_pitch=1).elements == 6
+    assert replace(MAP, row_pitch=4).elements == 8
+    assert replace(MAP, block=(2, 2), channel_pitch=4, row_pitch=8).elements == 8
 
 
 def test_half_lines_are_refused() -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,6 +159,18 @@ def test_vector_reduces_over_the_window(maximum: bool, expect: str) -> None:
     windows = x.reshape(4, 3, 2, 3, 2).transpose(0, 1, 3, 2, 4).reshape(4, 3, 3, 4)
     want = windows.max(axis=-1) if expect == "max" else np.rint(windows.sum(axis=-1) / 4)
     assert np.array_equal(read_tensor(model.activations, out)[0], want)
+
+
+def test_inputs_lie_by_columns_and_in_blocks_and_are_padded_with_the_zero_point() -> None:
+    model = IsaModel(conv_program(np.zeros((4, 4, 3, 3), dtype=np.int64), [0] * 4, 0.01, False))
+    plain = replace(tensor("x", 4, 1, 1), height=2, width=3, shape=(1, 1, 2, 3), row_pitch=3, zero_point=-7)
+    columns = replace(plain, channel_pitch=2, row_pitch=1)
+    blocked = replace(plain, channel_pitch=4, row_pitch=8, block=(2, 2))
+    values = np.arange(6).reshape(1, 1, 2, 3)
+    for one, order in ((columns, [0, 3, 1, 4, 2, 5, -7, -7]), (blocked, [0, 1, 3, 4, 2, -7, 5, -7])):
+        model.load(one, values)
+        assert model.activations[4:12].tolist() == order
+        assert np.array_equal(read_tensor(model.activations, one), values)
 
 
 def test_an_overflowing_accumulator_is_an_error() -> None:

@@ -19,7 +19,7 @@ from .matrix import plan_matrix
 from .plan import Context, LayerPlan
 from .vector import plan_vector
 
-__all__ = ["lower"]
+__all__ = ["lower", "lower_as"]
 
 
 def _check_tensors(graph: Graph, arch: Arch) -> None:
@@ -68,13 +68,14 @@ def lower(graph: Graph, arch: Arch) -> Program:
     """
     _check_tensors(graph, arch)
     try:
-        return _lower(graph, arch, choose_layouts(graph, arch))
+        return lower_as(graph, arch, choose_layouts(graph, arch))
     except CapacityError:
         # packing can cost weights and padding: what does not fit packed may fit plain
-        return _lower(graph, arch, plan_layouts(graph, arch))
+        return lower_as(graph, arch, plan_layouts(graph, arch))
 
 
-def _lower(graph: Graph, arch: Arch, layouts: Mapping[str, Layout]) -> Program:
+def lower_as(graph: Graph, arch: Arch, layouts: Mapping[str, Layout]) -> Program:
+    """Place, tile and emit with given layouts; raises like :func:`lower`."""
     placement = allocate(graph, layouts, arch)
     ctx = Context(graph, arch, layouts, placement.bases)
     plans = [_plan(node, ctx) for node in graph.nodes if node.op != "View"]
