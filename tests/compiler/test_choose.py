@@ -55,6 +55,11 @@ def test_eight_channels_share_sixteen_columns() -> None:
 def test_what_gains_nothing_stays_plain() -> None:
     graph = resnet8()
     assert choose_layouts(graph, ARCH) == plan_layouts(graph, ARCH)
+    wide = PRESETS["32x32"]
+    changed = {
+        name for name, layout in choose_layouts(graph, wide).items() if layout != plan_layouts(graph, wide)[name]
+    }
+    assert changed == {"t1", "t2", "t3"}
 
 
 def _chosen(net: NetworkBuilder, *outputs: str) -> tuple[dict[str, Layout], dict[str, Layout]]:

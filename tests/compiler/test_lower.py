@@ -62,7 +62,7 @@ def test_intermediate_tensors_can_be_outputs(seed: int) -> None:
     _check(graph.with_(outputs=tuple(node.outputs[0] for node in graph.nodes)), PRESETS["8x8"], seed)
 
 
-@pytest.mark.parametrize("name", ["4x4", "16x16"])
+@pytest.mark.parametrize("name", ["4x4", "16x16", "32x32"])
 def test_networks_of_full_size(name: str) -> None:
     _check(resnet8(), PRESETS[name], 0)
     _check(autoencoder(), PRESETS[name].with_(weight_lines=1 << 17, param_lines=4096), 0)
