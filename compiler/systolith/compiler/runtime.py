@@ -60,6 +60,8 @@ class RunResult:
     outputs: Mapping[str, Ints]
     counters: Mapping[Counter, int] | None = None
     trace: Stores | None = None
+    descriptors: tuple[Mapping[Counter, int], ...] | None = None
+    """The counters of each descriptor; None where the back end cannot see them (everything but simulated RTL)."""
 
 
 class Backend(Protocol):

@@ -20,20 +20,48 @@ from systolith.hdl.retire import Retire
 from systolith.hdl.sequencer import Sequencer
 from systolith.hdl.tail import Tail
 from systolith.hdl.target import Target
-from systolith.spec.arch import Arch
+from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import WORD_BITS
 from systolith.spec.link import Counter
 
-__all__ = ["Engine", "TraceSignature"]
+__all__ = ["Engine", "TraceSignature", "engine_ports"]
 
 
 class TraceSignature(wiring.Signature):
-    """What a simulation watches: each store, with its element address and C elements."""
+    """What a simulation watches: each store, and what each cycle of a run is counted under.
+
+    Members:
+        store_valid, store_addr, store_data: a store, with its element address and C elements.
+        running: the cycle is counted.
+        cause: its :class:`~systolith.spec.link.Counter`.
+        work: the useful MACs counted in it.
+        boundary: the last window of a descriptor is issued.
+    """
 
     def __init__(self, arch: Arch) -> None:
         """Take the widths of ``arch``."""
         elements = data.ArrayLayout(signed(arch.act_bits), arch.cols)
-        super().__init__({"store_valid": Out(1), "store_addr": Out(arch.act_addr_bits), "store_data": Out(elements)})
+        super().__init__(
+            {
+                "store_valid": Out(1),
+                "store_addr": Out(arch.act_addr_bits),
+                "store_data": Out(elements),
+                "running": Out(1),
+                "cause": Out(clog2(len(Counter))),
+                "work": Out(arch.counter_bits),
+                "boundary": Out(1),
+            }
+        )
+
+
+def engine_ports(arch: Arch) -> dict[str, Any]:
+    """The members of :class:`Engine`."""
+    return {
+        "host_in": In(stream.Signature(WORD_BITS)),
+        "host_out": Out(stream.Signature(Answer)),
+        "busy": Out(1),
+        "trace": Out(TraceSignature(arch)),
+    }
 
 
 class Engine(wiring.Component):
@@ -43,21 +71,14 @@ class Engine(wiring.Component):
         host_in: In; ready/valid stream of the words of :mod:`systolith.spec.link`.
         host_out: Out; ready/valid stream of answer words with ``last``.
         busy: Out; a run is active.
-        trace: Out; the stores, for simulation. Leave it open in hardware.
+        trace: Out; stores and cycles, for simulation. Leave it open in hardware.
     """
 
     def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
         """Build; raises ValueError for what the target's primitives cannot do."""
         self._arch = arch
         self._target = target
-        super().__init__(
-            {
-                "host_in": In(stream.Signature(WORD_BITS)),
-                "host_out": Out(stream.Signature(Answer)),
-                "busy": Out(1),
-                "trace": Out(TraceSignature(arch)),
-            }
-        )
+        super().__init__(engine_ports(arch))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -85,12 +106,8 @@ class Engine(wiring.Component):
         wiring.connect(m, compute.sums, retire.sums)
         self._serve_memory(m, port, fetch, retire, memory)
         self._count(m, port, sequencer, issue, counters)
-        m.d.comb += [
-            self.busy.eq(sequencer.running),
-            self.trace.store_valid.eq(retire.store_en),
-            self.trace.store_addr.eq(retire.store_addr),
-            self.trace.store_data.eq(retire.store_data),
-        ]
+        self._trace(m, issue, retire, counters)
+        m.d.comb += self.busy.eq(sequencer.running)
         return m
 
     def _control(
@@ -187,4 +204,15 @@ class Engine(wiring.Component):
             counters.work.eq(sequencer.front.work),
             counters.select.eq(port.line),
             port.value_counters.eq(counters.value),
+        ]
+
+    def _trace(self, m: Module, issue: Issue, retire: Retire, counters: Counters) -> None:
+        m.d.comb += [
+            self.trace.store_valid.eq(retire.store_en),
+            self.trace.store_addr.eq(retire.store_addr),
+            self.trace.store_data.eq(retire.store_data),
+            self.trace.running.eq(counters.running),
+            self.trace.cause.eq(counters.cause),
+            self.trace.work.eq(Mux(counters.pixel, counters.work, 0)),
+            self.trace.boundary.eq(issue.ended),
         ]

@@ -29,6 +29,10 @@ busy                 out  a run is active
 trace__store_valid   out  simulation only, leave open in hardware: a vector of elements is written in this cycle,
 trace__store_addr    out      at this element address,
 trace__store_data    out      element 0 in the least significant bits
+trace__running       out  simulation only: this cycle is counted,
+trace__cause         out      under this counter (as numbered in the space COUNTERS),
+trace__work          out      with so many useful multiplications,
+trace__boundary      out      and it issues a descriptor's last window
 """
 
 _ACCESS = {

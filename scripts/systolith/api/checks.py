@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from systolith.compiler.ir import Graph
-from systolith.compiler.model import predict
+from systolith.compiler.model import Prediction, predict
 from systolith.compiler.runtime import RunResult
 from systolith.spec.image import Program
 from systolith.spec.link import Counter
+from systolith.testbench.cycles import locate_cycles
 from systolith.testbench.runner.backend import Observation, RtlSimulator
 from systolith.testbench.verify import Sample, verify
 
@@ -20,7 +21,7 @@ from .flow import Step, no_step
 from .network import engine_feeds, make_sample, random_inputs
 from .report import named
 
-__all__ = ["check", "collect_samples"]
+__all__ = ["check", "collect_samples", "timing_findings"]
 
 
 def collect_samples(
@@ -47,16 +48,25 @@ class _Keeping:
         return observations
 
 
-def _timing_findings(program: Program, results: Sequence[RunResult]) -> list[str]:
-    """Where a run's counters differ from the cycle model's."""
-    expected = named(predict(program).total)
-    findings = []
-    for index, result in enumerate(results):
-        got = named(result.counters or {})
-        if got != expected:
-            name = next(name for name in expected if got[name] != expected[name])
-            findings.append(f"run {index}: counter {name} is {got[name]}, the cycle model says {expected[name]}")
-    return findings
+def _timing_finding(program: Program, predicted: Prediction, result: RunResult) -> str:
+    """Where a run's counters first differ from the cycle model's; empty if they are equal."""
+    place = locate_cycles(program, predicted.descriptors, result.descriptors) if result.descriptors else None
+    if place is not None:
+        return str(place)
+    expected, got = named(predicted.total), named(result.counters or {})
+    differing = [name for name in expected if got[name] != expected[name]]
+    return (
+        f"counter {differing[0]} is {got[differing[0]]}, the cycle model says {expected[differing[0]]}"
+        if differing
+        else ""
+    )
+
+
+def timing_findings(program: Program, results: Sequence[RunResult]) -> list[str]:
+    """A line for each run whose counters differ from the cycle model's: the first layer, tile and cause."""
+    predicted = predict(program)
+    found = [_timing_finding(program, predicted, result) for result in results]
+    return [f"run {index}: {text}" for index, text in enumerate(found) if text]
 
 
 def check(
@@ -97,7 +107,7 @@ def check(
     rtl.prepare()
     device = _Keeping(rtl)
     verdict = verify(program, cases, device, lambda done, total: step("compare", done, total))
-    findings = [str(finding) for finding in verdict.findings] + _timing_findings(program, device.results)
+    findings = [str(finding) for finding in verdict.findings] + timing_findings(program, device.results)
     return {
         "network": program.name,
         "arch": program.arch.name,

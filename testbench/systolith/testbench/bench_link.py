@@ -20,9 +20,10 @@ from cocotb.triggers import ClockCycles, First, Timer
 
 from systolith.spec.isa import WORD_BITS
 from systolith.testbench.job import JOB_VARIABLE, PROGRESS_FILE, LinkJob, LinkLog, StoreLog, count_answers, read_job
-from systolith.testbench.monitor import StoreMonitor
+from systolith.testbench.monitor import StoreMonitor, TallyMonitor
 from systolith.testbench.sink import WordSink
 from systolith.testbench.source import WordSource
+from systolith.testbench.tallies import TallyLog
 
 __all__ = ["LinkBench", "play_link_job"]
 
@@ -41,6 +42,7 @@ class LinkBench:
         self._folder = folder
         self._job: LinkJob = read_job(folder)
         self._monitor = self._make_monitor()
+        self._tally = self._make_tally() if self._job.record_tallies else None
         self._hung = False
         self._connect()
 
@@ -75,6 +77,10 @@ class LinkBench:
             cycle=self.cycle,
         )
 
+    def _make_tally(self) -> TallyMonitor:
+        dut = self._dut
+        return TallyMonitor(clock=dut.clk, valid=dut.tally_valid, end=dut.tally_end, counts=dut.tally_counts)
+
     def cycle(self) -> int:
         """Number of the clock cycle that ends at the present edge."""
         return int(get_sim_time("ns")) // PERIOD_NS
@@ -83,15 +89,20 @@ class LinkBench:
         """Play the job to its end, through all its resets."""
         Clock(self._dut.clk, PERIOD_NS, "ns", impl="gpi").start()
         await self._reset()
-        watch = cocotb.start_soon(self._monitor.watch()) if self._job.record_stores else None
+        watches = [cocotb.start_soon(monitor.watch()) for monitor in self._monitors()]
         first_word = 0
         for cycles in self._job.resets:
             await self._interrupted(first_word, cycles)
             first_word = self._job.replay_from
         await self._complete(first_word)
-        if watch is not None:
+        for watch in watches:
             watch.cancel()
         return self._log()
+
+    def _monitors(self) -> list[StoreMonitor | TallyMonitor]:
+        """Those that the job asks for."""
+        stores: list[StoreMonitor | TallyMonitor] = [self._monitor] if self._job.record_stores else []
+        return stores + ([self._tally] if self._tally is not None else [])
 
     async def _reset(self) -> None:
         self._dut.rst.value = 1
@@ -143,6 +154,7 @@ class LinkBench:
             sent=self._source.sent,
             hung=self._hung,
             stores=self._stores() if self._job.record_stores else None,
+            tallies=TallyLog.from_raw(self._tally.counts, self._tally.ends) if self._tally is not None else None,
         )
 
     def _stores(self) -> StoreLog:

@@ -24,6 +24,7 @@ from systolith.spec.arch import Arch
 from systolith.spec.link import Command, Space
 
 from .pauses import Pauses
+from .tallies import TallyLog
 
 __all__ = ["JOB_VARIABLE", "PROGRESS_FILE", "LinkJob", "LinkLog", "StoreLog", "count_answers", "read_job", "read_log"]
 
@@ -34,7 +35,7 @@ PROGRESS_FILE = "progress"
 """File whose size in bytes is the number of answers that ended with ``last`` so far."""
 
 _JOB, _WORDS = "job.json", "words.bin"
-_LOG, _ANSWERS, _STORES = "log.json", "answers.bin", "stores.npz"
+_LOG, _ANSWERS, _STORES, _TALLIES = "log.json", "answers.bin", "stores.npz", "tallies.npz"
 
 Ints = NDArray[np.int64]
 
@@ -81,6 +82,8 @@ class LinkJob:
     """Back-pressure on the words that come out."""
     record_stores: bool = False
     """Record the store port (costs a wake-up a store)."""
+    record_tallies: bool = False
+    """Record the tally that a monitored design has."""
     resets: tuple[int, ...] = ()
     """Each entry interrupts: so many cycles after the (re)start, reset is given and the words are played again."""
     replay_from: int = 0
@@ -147,12 +150,15 @@ class LinkLog:
     hung: bool = False
     """True if the quiet limit ended the job."""
     stores: StoreLog | None = None
+    tallies: TallyLog | None = None
 
     def save(self, folder: Path) -> None:
         """Write the log's files; the JSON comes last, so that its presence means a complete log."""
         (folder / _ANSWERS).write_bytes(_little_endian(self.answers).tobytes())
         if self.stores is not None:
             np.savez(folder / _STORES, **vars(self.stores))
+        if self.tallies is not None:
+            np.savez(folder / _TALLIES, **vars(self.tallies))
         body = {
             "ends": self.ends,
             "cycles": self.cycles,
@@ -163,17 +169,23 @@ class LinkLog:
         (folder / _LOG).write_text(json.dumps(body))
 
 
+def _read_arrays(file: Path) -> dict[str, Any] | None:
+    """The arrays of a file; None if it was not written."""
+    if not file.is_file():
+        return None
+    with np.load(file) as data:
+        return dict(data)
+
+
 def read_log(folder: Path) -> LinkLog:
     """The log that :meth:`LinkLog.save` wrote. Raises FileNotFoundError if the bench left none."""
     body: dict[str, Any] = json.loads((folder / _LOG).read_text())
-    stores = None
-    if (folder / _STORES).is_file():
-        with np.load(folder / _STORES) as data:
-            stores = StoreLog(**data)
+    stores, tallies = _read_arrays(folder / _STORES), _read_arrays(folder / _TALLIES)
     return LinkLog(
         answers=_read_words(folder / _ANSWERS),
         answer_cycles=array("Q", body.pop("answer_cycles")),
         ends=tuple(body.pop("ends")),
-        stores=stores,
+        stores=None if stores is None else StoreLog(**stores),
+        tallies=None if tallies is None else TallyLog(**tallies),
         **body,
     )

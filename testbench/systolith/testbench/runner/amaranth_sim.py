@@ -14,6 +14,7 @@ from amaranth.sim import Simulator
 
 from systolith.testbench.job import LinkJob, LinkLog, StoreLog, count_answers
 from systolith.testbench.pauses import Pauses
+from systolith.testbench.tallies import TallyLog
 
 __all__ = ["simulate"]
 
@@ -83,7 +84,10 @@ class _Player:
         self._stores: tuple[list[int], list[int], list[int]] = ([], [], [])
         self._source, self._sink = _Source(job.words, job.source), _Sink(job.sink)
         trace = engine.trace
-        self._watched = (trace.store_valid, trace.store_addr, Value.cast(trace.store_data))
+        self._watched = [trace.store_valid, trace.store_addr, Value.cast(trace.store_data)]
+        self._tallies: tuple[list[int], list[bool]] = ([], [])
+        if job.record_tallies:
+            self._watched += [engine.tally_valid, engine.tally_end, Value.cast(engine.tally_counts)]
 
     async def play(self, ctx: Any) -> None:
         """The job from power-up to its end, through all its resets."""
@@ -121,23 +125,27 @@ class _Player:
             ctx.set(host_in.payload, word)
         ctx.set(host_out.ready, sink.ready)
         sampled = ctx.tick().sample(host_in.ready, host_out.valid, host_out.payload, *self._watched)
-        _, _, ready, valid, answer, *store = await sampled
+        _, _, ready, valid, answer, *watched = await sampled
         if valid:
             sink.offered(self._cycle, int(answer.data), int(answer.last))
         if word is not None and ready:
             self._source.taken()
-        self._observe(store, had)
+        self._observe_store(*watched[:3])
+        self._observe_tally(*watched[3:])
+        if len(sink.words) > had and sink.ends[-1:] == [had]:
+            self._report(len(sink.ends))
         self._cycle += 1
         return len(sink.words) > had or (word is not None and bool(ready))
 
-    def _observe(self, store: list[int], had: int) -> None:
-        """Record a store; report a complete answer."""
-        valid, *fields = store
+    def _observe_store(self, valid: int, address: int, data: int) -> None:
         if valid and self._job.record_stores:
-            for column, value in zip(self._stores, (self._cycle, *fields), strict=True):
+            for column, value in zip(self._stores, (self._cycle, address, data), strict=True):
                 column.append(value)
-        if len(self._sink.words) > had and self._sink.ends[-1:] == [had]:
-            self._report(len(self._sink.ends))
+
+    def _observe_tally(self, valid: int = 0, end: int = 0, counts: int = 0) -> None:
+        if valid:
+            self._tallies[0].append(counts)
+            self._tallies[1].append(bool(end))
 
     def log(self) -> LinkLog:
         """What came back, after the simulation."""
@@ -150,6 +158,7 @@ class _Player:
             sent=self._source.sent,
             hung=self._hung,
             stores=stores,
+            tallies=TallyLog.from_raw(*self._tallies) if self._job.record_tallies else None,
         )
 
 

@@ -29,6 +29,7 @@ from systolith.testbench.pauses import Pauses
 
 from .engine import engine_design
 from .errors import SimulationError
+from .monitored import monitored_design
 from .session import Session
 
 __all__ = ["Observation", "RtlSimulator"]
@@ -78,7 +79,7 @@ class RtlSimulator:
             SimulatorMissing: the simulator lacks a tool; the message says how to get it.
         """
         self.arch = arch
-        self._session = Session(engine_design(arch), simulator=simulator, cache=cache, waves=waves)
+        self._session = Session(monitored_design(engine_design(arch)), simulator=simulator, cache=cache, waves=waves)
         self._source = source or Pauses()
         self._sink = sink or Pauses()
         self._progress = progress
@@ -139,6 +140,7 @@ class RtlSimulator:
             source=self._source,
             sink=self._sink,
             record_stores=record_stores,
+            record_tallies=True,
             quiet_limit=max(cycle_bound(program) for program, _ in cases),
         )
 
@@ -157,20 +159,21 @@ class RtlSimulator:
 def _parse(cases: Sequence[Case], log: LinkLog) -> list[list[Observation]]:
     """Cut the answers into inferences, and the stores at the cycles of their DONE."""
     observations, start, before = [], IDENT_LINES, 0
+    tallies = iter(log.tallies.runs() if log.tallies is not None else ())
     for program, inputs in cases:
         count = response_count(program)
         seen = []
         for _ in inputs:
             done = log.answer_cycles[start]
             stores = log.stores.between(before, done) if log.stores is not None else None
-            seen.append(_observation(program, log.answers[start : start + count], stores))
+            result = replace(parse_response(program, log.answers[start : start + count]), descriptors=next(tallies))
+            seen.append(_observation(result, stores))
             start, before = start + count, done
         observations.append(seen)
     return observations
 
 
-def _observation(program: Program, words: Sequence[int], stores: StoreLog | None) -> Observation:
-    result = parse_response(program, words)
+def _observation(result: RunResult, stores: StoreLog | None) -> Observation:
     if stores is None:
         return Observation(result, None)
     return Observation(replace(result, trace=Stores(stores.addresses, stores.data)), stores)

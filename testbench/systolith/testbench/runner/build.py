@@ -90,7 +90,7 @@ def _verilator() -> Path:
 
 def _ports_file(request: _Request) -> Path:
     """Only the ports are visible to the bench; everything else may be optimised away."""
-    names = ("clk", "rst", "busy", "host_*", "trace__*", "rx", "tx")
+    names = ("clk", "rst", "busy", "host_*", "trace__*", "tally_*", "rx", "tx")
     lines = [f'public_flat_rw -module "{request.top}" -var "{name}"' for name in names]
     path = request.folder / "ports.vlt"
     path.write_text("\n".join(["`verilator_config", *lines, ""]))
