@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,14 @@ from systolith.spec.image import Program
 from systolith.spec.link import Counter
 from systolith.testbench.cycles import locate_cycles
 from systolith.testbench.runner.backend import Observation, RtlSimulator
-from systolith.testbench.verify import Sample, verify
+from systolith.testbench.verify import Sample, Verdict, verify
 
 from .build_folder import BuildFolder
 from .flow import Step, no_step
 from .network import engine_feeds, make_sample, random_inputs
 from .report import named
 
-__all__ = ["check", "collect_samples", "timing_findings"]
+__all__ = ["Judgement", "check", "collect_samples", "judge", "timing_findings"]
 
 
 def collect_samples(
@@ -41,9 +43,12 @@ class _Keeping:
     def __init__(self, rtl: RtlSimulator) -> None:
         self._rtl = rtl
         self.results: list[RunResult] = []
+        self.seconds = 0.0
 
     def observe(self, program: Program, inputs: Sequence[Any]) -> list[Observation]:
+        start = time.perf_counter()
         observations = self._rtl.observe(program, inputs)
+        self.seconds = time.perf_counter() - start
         self.results = [observation.result for observation in observations]
         return observations
 
@@ -67,6 +72,31 @@ def timing_findings(program: Program, results: Sequence[RunResult]) -> list[str]
     predicted = predict(program)
     found = [_timing_finding(program, predicted, result) for result in results]
     return [f"run {index}: {text}" for index, text in enumerate(found) if text]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What became of the samples in the RTL."""
+
+    verdict: Verdict
+    results: Sequence[RunResult]
+    """The RTL's, one a sample."""
+    findings: Sequence[str]
+    """A line for each difference, in values or in cycles; empty if everything is equal."""
+    seconds: float
+    """Wall time of the simulation: start, loading, all samples."""
+
+
+def judge(program: Program, samples: Sequence[Sample], rtl: RtlSimulator, step: Step = no_step) -> Judgement:
+    """Compare the reference's answers, the ISA model, the RTL and, to the cycle, the cycle model.
+
+    Raises:
+        SimulationError: the simulator failed.
+    """
+    device = _Keeping(rtl)
+    verdict = verify(program, samples, device, lambda done, total: step("compare", done, total))
+    findings = [str(finding) for finding in verdict.findings] + timing_findings(program, device.results)
+    return Judgement(verdict=verdict, results=device.results, findings=findings, seconds=device.seconds)
 
 
 def check(
@@ -105,9 +135,8 @@ def check(
     )
     step(f"build for {rtl.simulator} (kept for next time)", 0, 0)
     rtl.prepare()
-    device = _Keeping(rtl)
-    verdict = verify(program, cases, device, lambda done, total: step("compare", done, total))
-    findings = [str(finding) for finding in verdict.findings] + timing_findings(program, device.results)
+    judgement = judge(program, cases, rtl, step)
+    verdict, findings = judgement.verdict, list(judgement.findings)
     return {
         "network": program.name,
         "arch": program.arch.name,

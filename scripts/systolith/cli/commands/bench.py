@@ -9,7 +9,11 @@ from typing import Any
 import click
 from rich.table import Table
 
+from systolith.api.bench_nets import ARRAYS, bench_nets
+from systolith.api.bench_networks.catalogue import NETWORKS
 from systolith.api.bench_tools import bench_tools
+from systolith.api.errors import Mismatch
+from systolith.cli.bench_tables import nets_tables
 from systolith.cli.console import json_option, out, steps, write_json
 from systolith.cli.options import simulator_option
 
@@ -20,13 +24,12 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or isinstance(value, int) else f"{value:.1f}"
 
 
-def _table(figures: dict[str, Any]) -> Table:
-    title = f"{figures['network']} on {figures['arch']} in {figures['simulator']}, {figures['cores']} cores"
+def _table(figures: list[dict[str, Any]], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for heading in ("what", "measured", "CPU s", "target", "note"):
         right = heading in ("measured", "CPU s")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "note")
-    for figure in figures["figures"]:
+    for figure in figures:
         cpu = "" if figure["cpu"] is None else _number(figure["cpu"])
         measured = f"{_number(figure['value'])} {figure['unit']}"
         table.add_row(figure["name"], measured, cpu, figure["target"], figure["note"])
@@ -53,6 +56,48 @@ def tools(arch: str, large: str, simulator: str | None, json_file: Path | None) 
     with steps("bench") as step:
         figures = bench_tools(arch=arch, large=large, simulator=simulator, step=step)
     if not write_json(json_file, figures):
-        out.print(_table(figures))
+        title = f"{figures['network']} on {figures['arch']} in {figures['simulator']}, {figures['cores']} cores"
+        out.print(_table(figures["figures"], title))
         if figures["remark"]:
             click.echo(figures["remark"])
+
+
+@command.command()
+@click.option("--arch", "archs", multiple=True, default=ARRAYS, show_default=True, help="An array; may be repeated.")
+@click.option("--net", "nets", multiple=True, type=click.Choice(list(NETWORKS)), help="A network; by default all.")
+@click.option("--no-rtl", is_flag=True, help="Only ask the cycle model: seconds instead of minutes, but no proof.")
+@click.option("--scalesim", metavar="PYTHON", help="An interpreter that has the package scalesim, if this one has not.")
+@simulator_option
+@json_option
+def nets(
+    archs: tuple[str, ...],
+    nets: tuple[str, ...],
+    no_rtl: bool,
+    scalesim: str | None,
+    simulator: str | None,
+    json_file: Path | None,
+) -> None:
+    """Measure well-known networks in RTL: cycles, utilisation, and where the rest went.
+
+    \b
+      systolith bench nets --net resnet8 --arch 8x8
+      systolith bench nets --no-rtl --json build/nets.json
+
+    Each network runs on a sample and on random numbers; integer reference, ISA model and RTL must agree in every store,
+    and every descriptor's counters with the cycle model. Weights are seeded random numbers, or trained ones where the
+    environment variable SYSTOLITH_ZOO names a folder with float/NAME.onnx; cycles depend on the shapes alone. The dense
+    layers are set beside those of the package scalesim.
+    """
+    with steps("bench") as step:
+        figures = bench_nets(
+            archs=archs, nets=nets or tuple(NETWORKS), rtl=not no_rtl, simulator=simulator, scalesim=scalesim, step=step
+        )
+    if not write_json(json_file, figures):
+        for table in nets_tables(figures):
+            out.print(table)
+        out.print(_table(figures["figures"], "tools"))
+        if figures["remark"]:
+            click.echo(figures["remark"])
+    findings = [f"{one['net']} on {one['arch']}: {text}" for one in figures["records"] for text in one["findings"]]
+    if findings:
+        raise Mismatch("; ".join(findings))
