@@ -2,9 +2,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from systolith.api import checks
 from systolith.api.build_folder import BuildFolder
 from systolith.api.checks import check, collect_samples
+from systolith.compiler.model import Prediction, predict
+from systolith.spec.image import Program
+from systolith.spec.link import Counter
 from tests.support.builds import SAMPLES, SmallBuild
 
 
@@ -41,3 +46,19 @@ def test_every_back_end_agrees(small: SmallBuild) -> None:
     assert figures["stores"] > 0
     assert steps[0] == "integer reference"
     assert steps[-1] == "compare"
+
+
+def test_the_layer_and_the_cause_of_other_cycles_are_named(small: SmallBuild, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the cycle model had forgotten one wait."""
+
+    def forgetful(program: Program) -> Prediction:
+        right = predict(program)
+        parts = [dict(part) for part in right.descriptors]
+        parts[1][Counter.LANES] -= 1
+        return Prediction(right.total, tuple(parts))
+
+    monkeypatch.setattr(checks, "predict", forgetful)
+    figures = check(BuildFolder(small.folder), simulator="amaranth", samples=1, randoms=0)
+    (finding,) = figures["findings"]
+    layer = BuildFolder(small.folder).program().layers[1]
+    assert finding.startswith(f"run 0: layer {layer.name!r}, tile 0 (descriptor 1): counter LANES is ")

@@ -27,7 +27,7 @@ def test_help_lists_commands_and_exit_codes() -> None:
         assert f"{int(code)}  {code.meaning}" in outcome.out
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "bench tools"])
+@pytest.mark.parametrize("command", [*COMMANDS, "bench tools", "bench nets"])
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_of_every_command(command: str, flag: str) -> None:
     outcome = run(*command.split(), flag)

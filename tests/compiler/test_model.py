@@ -151,6 +151,14 @@ def test_every_cycle_has_one_cause() -> None:
         assert sum(causes) == part[Counter.CYCLES]
 
 
+def test_a_drain_belongs_to_the_descriptor_that_waits_for_it() -> None:
+    arch = PRESETS["8x8"]
+    matrix, vector = (Descriptor(op=op, loops=(Loop(5),) * 6) for op in (Op.MATRIX, Op.VECTOR))
+    drains = [timing.drain_cycles(arch, vector=False), timing.drain_cycles(arch, vector=True)]
+    parts = list(predict_descriptors([matrix, vector, matrix], arch))
+    assert [part[Counter.DRAIN] for part in parts] == [0, drains[0], drains[1] + drains[0]]
+
+
 def test_work_is_the_networks_useful_products() -> None:
     program = lower(resnet8(), PRESETS["4x4"])
     prediction = predict(program)

@@ -9,6 +9,7 @@ from systolith.spec.arch import PRESETS
 from systolith.spec.link import Space, read_command, run_command, write_command
 from systolith.testbench.job import LinkJob, LinkLog, StoreLog, count_answers, read_job, read_log
 from systolith.testbench.pauses import Pauses
+from systolith.testbench.tallies import TallyLog
 
 ARCH = PRESETS["16x16"]
 """A line of its activation memory is 4 words, of its weight memory 8."""
@@ -34,6 +35,7 @@ def test_a_job_survives_its_files(tmp_path: Path) -> None:
         words=array("I", [1, 0xFFFF_FFFF]),
         source=Pauses(probability=0.5, seed=3),
         record_stores=True,
+        record_tallies=True,
         resets=(7, 9),
         replay_from=1,
     )
@@ -43,7 +45,13 @@ def test_a_job_survives_its_files(tmp_path: Path) -> None:
 
 def test_a_log_survives_its_files(tmp_path: Path) -> None:
     log = LinkLog(
-        answers=array("I", [3, 4]), answer_cycles=array("Q", [8, 9]), ends=(1,), cycles=10, sent=2, stores=stores()
+        answers=array("I", [3, 4]),
+        answer_cycles=array("Q", [8, 9]),
+        ends=(1,),
+        cycles=10,
+        sent=2,
+        stores=stores(),
+        tallies=TallyLog.from_raw([7], [True]),
     )
     log.save(tmp_path)
     back = read_log(tmp_path)
@@ -57,6 +65,9 @@ def test_a_log_survives_its_files(tmp_path: Path) -> None:
     )
     assert back.stores is not None
     assert np.array_equal(back.stores.data, stores().data)
+    assert back.tallies is not None
+    assert back.tallies.runs() == [()]
+    assert back.tallies.counts[0, 0] == 7
 
 
 def test_a_missing_log_is_an_error(tmp_path: Path) -> None:

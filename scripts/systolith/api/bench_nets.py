@@ -15,10 +15,11 @@ import numpy as np
 import onnx
 
 from systolith.compiler.errors import CapacityError
-from systolith.compiler.model import predict
+from systolith.compiler.model import predict, predict_descriptors
 from systolith.spec.arch import Arch, load_arch
 from systolith.spec.image import Program
-from systolith.spec.link import Counter
+from systolith.spec.isa import decode_program
+from systolith.spec.link import Counter, Space
 from systolith.testbench.runner.backend import RtlSimulator
 
 from .bench_nets_scalesim import DenseLayer, compare_dense
@@ -87,9 +88,8 @@ class _Bench:
         """Compile, predict and, unless it is left out, simulate and compare."""
         compiled, remark = compile_fitting(self.folder / f"{name}.onnx", arch, self.folder / f"{name}.npz")
         program = compiled.program
-        start = time.perf_counter()
+        reading, predicting = _time_model(program)
         predicted = predict(program)
-        seconds = time.perf_counter() - start
         record = {
             "net": name,
             "arch": arch.name,
@@ -99,7 +99,8 @@ class _Bench:
             "findings": [],
             **_targets(NETWORKS[name], arch.name),
             "remark": remark,
-            "model_seconds": seconds,
+            "decode_seconds": reading,
+            "model_seconds": predicting,
             "rtl_seconds": None,
         }
         run = _Run(record, program, predicted.descriptors)
@@ -122,6 +123,15 @@ class _Bench:
             "rtl_seconds": judgement.seconds / len(samples),
         }
         return replace(run, record=run.record | measured, descriptors=result.descriptors or ())
+
+
+def _time_model(program: Program) -> tuple[float, float]:
+    """Seconds that decoding the program takes, and that predicting its cycles takes for the first time."""
+    start = time.perf_counter()
+    descriptors = decode_program(program.segments[Space.PROGRAM], program.arch)
+    decoded = time.perf_counter()
+    list(predict_descriptors(descriptors, program.arch))
+    return decoded - start, time.perf_counter() - decoded
 
 
 def _figures(program: Program, counters: Counts) -> dict[str, Any]:
@@ -172,20 +182,19 @@ def _dense_layers(run: _Run) -> list[DenseLayer]:
 
 
 def _speeds(records: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """How long simulation and prediction take."""
-    slowest = 1e3 * max(record["model_seconds"] for record in records)
-    figures = [Figure(name="cycle model, slowest network", value=slowest, unit="ms", target="< 20 ms")]
+    """How long prediction and simulation take."""
+    slowest = 1e3 * max(record["decode_seconds"] + record["model_seconds"] for record in records)
+    note = "the slowest network, its program decoded"
+    figures = [Figure(name="cycle model", value=slowest, unit="ms", target="< 20 ms", note=note)]
     timed = [record for record in records if record["rtl_seconds"] is not None]
     for record in timed:
         if (record["net"], record["arch"]) == _SLOW:
-            name = f"RTL of {_SLOW[0]} on {_SLOW[1]}"
-            note = "an inference, loading included"
+            name, note = f"RTL of {_SLOW[0]} on {_SLOW[1]}", "an inference, loading included"
             figures.append(Figure(name=name, value=record["rtl_seconds"], unit="s", target="< 30 s", note=note))
     if timed:
         ratio = sum(one["rtl_seconds"] for one in timed) / sum(one["model_seconds"] for one in timed)
-        figures.append(
-            Figure(name="RTL time / cycle model's", value=ratio, unit="times", target=">= 1,000", note="all runs")
-        )
+        note = "all runs; from descriptors, as a search has them"
+        figures.append(Figure(name="RTL : cycle model", value=ratio, unit="times", target=">= 1,000", note=note))
     return figures
 
 

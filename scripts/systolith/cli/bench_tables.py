@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from rich.table import Table
@@ -74,8 +73,8 @@ def _dense(rows: Sequence[Record]) -> Table:
         "dense layers beside scalesim, weight-stationary", "equal layers in one row, their cycles summed"
     )
     _columns(table, "network", "array", "layers", "M", "N", "K", "cycles", "scalesim", "ratio")
-    for arch, here in groupby(rows, key=lambda row: row["arch"]):
-        listed = list(here)
+    for arch in dict.fromkeys(row["arch"] for row in rows):
+        listed = [row for row in rows if row["arch"] == arch]
         kinds = dict.fromkeys((row["net"], row["m"], row["n"], row["k"]) for row in listed)
         for net, *sizes in kinds:
             same = [row for row in listed if (row["net"], row["m"], row["n"], row["k"]) == (net, *sizes)]
@@ -95,4 +94,4 @@ def nets_tables(figures: Mapping[str, Any]) -> Iterator[Table]:
     yield _cycles(figures)
     yield _shares(figures["records"])
     if figures["dense"]:
-        yield _dense(sorted(figures["dense"], key=lambda row: row["arch"]))
+        yield _dense(figures["dense"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +42,8 @@ class TallyLog:
 
     def runs(self) -> list[tuple[dict[Counter, int], ...]]:
         """The counts of each descriptor of each complete run."""
-        stops = [int(place) + 1 for place in np.flatnonzero(self.ends)]
-        starts = [0, *stops[:-1]]
-        return [_descriptors(self.counts[start:stop]) for start, stop in zip(starts, stops, strict=True)]
+        bounds = [0, *(int(place) + 1 for place in np.flatnonzero(self.ends))]
+        return [_descriptors(self.counts[start:stop]) for start, stop in pairwise(bounds)]
 
 
 def _descriptors(records: Ints) -> tuple[dict[Counter, int], ...]:
