@@ -67,7 +67,8 @@ def random_programs(arch: Arch) -> list[tuple[Program, Sequence[Feeds]]]:
     """Networks, and single convolutions in groups, until they have enough layers."""
     limits = limits_for(arch, size=9, channels=3 * arch.cols, kernel=5)
     grouped = Limits(**(vars(limits) | {"grouped": True}))
-    cases, layers, seed = [], 0, SEED
+    cases: list[tuple[Program, Sequence[Feeds]]] = []
+    layers, seed = 0, SEED
     while layers < LAYERS:
         make = partial(random_conv_graph, limits=grouped) if seed % 4 == 0 else partial(random_network, limits=limits)
         graph: Graph = make(seed)

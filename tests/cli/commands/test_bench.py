@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from systolith.api.bench_networks.catalogue import NETWORKS
 from systolith.cli.commands import bench
+from systolith.cli.exit_codes import ExitCode
 from tests.support.command import run
 
 FIGURES: dict[str, Any] = {
@@ -40,3 +44,41 @@ def test_options_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
         "large": "8x8",
         "simulator": "icarus",
     }
+
+
+def test_networks_in_figures_and_tables(tmp_path: Path) -> None:
+    file = tmp_path / "nets.json"
+    outcome = run("bench", "nets", "--no-rtl", "--arch", "8x8", "--net", "gemm_64", "--json", file)
+    assert outcome.code == ExitCode.OK
+    (record,) = json.loads(file.read_text())["records"]
+    assert (record["net"], record["arch"], record["macs"]) == ("gemm_64", "8x8", 262_144)
+    assert f"{record['cycles']:,}" in outcome.out
+    assert "where the MAC slots went" in outcome.out
+    assert all(line.startswith("bench: ") for line in outcome.err.splitlines())
+    pure = run("bench", "nets", "--no-rtl", "--arch", "8x8", "--net", "gemm_64", "--json", "-")
+    assert json.loads(pure.out)["records"][0]["cycles"] == record["cycles"]
+
+
+def test_network_options_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    figures: dict[str, Any] = {"records": [], "dense": [], "remark": "", "figures": []}
+    monkeypatch.setattr(bench, "bench_nets", lambda **options: seen.update(options) or figures)
+    monkeypatch.setenv("SYSTOLITH_SCALESIM", "other/python")
+    run("bench", "nets", "--simulator", "amaranth", "--json", "-")
+    assert (seen["archs"], seen["nets"], seen["rtl"]) == (("4x4", "8x8", "16x16"), tuple(NETWORKS), True)
+    assert (seen["simulator"], seen["scalesim"]) == ("amaranth", "other/python")
+
+
+def test_an_inexact_network_is_a_mismatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [{"net": "resnet8", "arch": "8x8", "findings": ["first", "second"]}]
+    figures = {"records": records, "dense": [], "remark": "", "figures": []}
+    monkeypatch.setattr(bench, "bench_nets", lambda **options: figures)
+    outcome = run("bench", "nets", "--json", "-")
+    assert outcome.code == ExitCode.MISMATCH
+    assert outcome.refusal == "resnet8 on 8x8: first; resnet8 on 8x8: second"
+
+
+def test_an_unknown_network_is_a_wrong_command_line() -> None:
+    outcome = run("bench", "nets", "--net", "resnet9000")
+    assert outcome.code == ExitCode.USAGE
+    assert "resnet8" in outcome.err

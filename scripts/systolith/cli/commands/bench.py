@@ -66,7 +66,13 @@ def tools(arch: str, large: str, simulator: str | None, json_file: Path | None) 
 @click.option("--arch", "archs", multiple=True, default=ARRAYS, show_default=True, help="An array; may be repeated.")
 @click.option("--net", "nets", multiple=True, type=click.Choice(list(NETWORKS)), help="A network; by default all.")
 @click.option("--no-rtl", is_flag=True, help="Only ask the cycle model: seconds instead of minutes, but no proof.")
-@click.option("--scalesim", metavar="PYTHON", help="An interpreter that has the package scalesim, if this one has not.")
+@click.option(
+    "--scalesim",
+    metavar="PYTHON",
+    envvar="SYSTOLITH_SCALESIM",
+    show_envvar=True,
+    help="An interpreter that has the package scalesim, if this one has not.",
+)
 @simulator_option
 @json_option
 def nets(
