@@ -66,7 +66,7 @@ def test_targets_met_and_missed() -> None:
 
 def test_remarks_below_the_cycles() -> None:
     text = [" ".join(words) for words in rows([], 0)]
-    assert text[0] == "cycles an inference, as RTL counts"
+    assert text[0] == "cycles an inference (RTL)"
     assert text[-2:] == ["near on 4x4: memories enlarged, act_lines 1 -> 2", "trained weights: slow"]
 
 

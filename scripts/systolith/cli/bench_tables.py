@@ -49,7 +49,7 @@ def _cycles(figures: Mapping[str, Any]) -> Table:
     remarks = [f"{one['net']} on {one['arch']}: memories enlarged, {one['remark']}" for one in records if one["remark"]]
     trained = ", ".join(dict.fromkeys(one["net"] for one in records if one["weights"] == "trained"))
     remarks += [f"trained weights: {trained}"] if trained else []
-    table = plain_table(f"cycles an inference, as {figures['measured_in']} counts", "\n".join(remarks))
+    table = plain_table(f"cycles an inference ({figures['measured_in']})", "\n".join(remarks))
     _columns(table, "network", "array", "cycles", "target", "off", "use", "model", "exact")
     for one in records:
         exact = {None: "-", True: "yes", False: "NO"}[one["exact"]]

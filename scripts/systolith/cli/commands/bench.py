@@ -64,7 +64,14 @@ def tools(arch: str, large: str, simulator: str | None, json_file: Path | None) 
 
 @command.command()
 @click.option("--arch", "archs", multiple=True, default=ARRAYS, show_default=True, help="An array; may be repeated.")
-@click.option("--net", "nets", multiple=True, type=click.Choice(list(NETWORKS)), help="A network; by default all.")
+@click.option(
+    "--net",
+    "nets",
+    multiple=True,
+    type=click.Choice(list(NETWORKS)),
+    metavar="NET",
+    help=f"A network; may be repeated; by default all: {', '.join(NETWORKS)}.",
+)
 @click.option("--no-rtl", is_flag=True, help="Only ask the cycle model: seconds instead of minutes, but no proof.")
 @click.option(
     "--scalesim",
@@ -100,7 +107,7 @@ def nets(
         )
     if not write_json(json_file, figures):
         for table in nets_tables(figures):
-            out.print(table)
+            out.print(table, "")
         out.print(_table(figures["figures"], "tools"))
         if figures["remark"]:
             click.echo(figures["remark"])
