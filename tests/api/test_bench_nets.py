@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
 
 from systolith.api import checks
-from systolith.api.bench_nets import bench_nets, compile_fitting
+from systolith.api.bench_nets import bench_nets
 from systolith.api.bench_networks.builder import BenchModel, NetworkBuilder
 from systolith.api.bench_networks.catalogue import NETWORKS, BenchNetwork
-from systolith.compiler.errors import CapacityError
 from systolith.compiler.model import Prediction, predict
 from systolith.spec.arch import PRESETS
 from systolith.spec.image import Program
@@ -82,28 +77,3 @@ def test_the_model_alone_proves_nothing() -> None:
     assert records["gemm_64", "8x8"]["target_utilisation"] is None
     assert figures["measured_in"] == "cycle model"
     assert [figure["name"] for figure in figures["figures"]] == ["cycle model"]
-
-
-def _saved(folder: Path) -> tuple[Path, Path]:
-    built, model, data = _small(), folder / "small.onnx", folder / "small.npz"
-    onnx.save(built.model, model)
-    np.savez(data, x=built.samples)
-    return model, data
-
-
-def test_memories_grow_where_they_are_too_small(tmp_path: Path) -> None:
-    model, data = _saved(tmp_path)
-    arch = PRESETS["tiny"].with_(act_lines=16, param_lines=2)
-    compiled, remark = compile_fitting(model, arch, data)
-    grown = re.fullmatch(r"act_lines 16 -> (\d+), param_lines 2 -> (\d+)", remark)
-    assert grown is not None, remark
-    lines, params = map(int, grown.groups())
-    assert lines.bit_count() == params.bit_count() == 1
-    assert compiled.program.arch == arch.with_(act_lines=lines, param_lines=params)
-    assert compile_fitting(model, PRESETS["tiny"], data)[1] == ""
-
-
-def test_what_no_memory_helps_is_refused(tmp_path: Path) -> None:
-    model, data = _saved(tmp_path)
-    with pytest.raises(CapacityError):
-        compile_fitting(model, PRESETS["tiny"].with_(act_granule=2, cols=4, lane_cycles=4), data)

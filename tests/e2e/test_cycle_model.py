@@ -14,7 +14,8 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from systolith.api.bench_nets import ARRAYS, compile_fitting
+from systolith.api.bench_nets import ARRAYS
+from systolith.api.bench_nets_runs import compile_fitting
 from systolith.api.bench_networks.catalogue import NETWORKS
 from systolith.api.network import random_inputs
 from systolith.compiler.ir import Graph

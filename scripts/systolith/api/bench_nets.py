@@ -3,150 +3,31 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
-from systolith.compiler.errors import CapacityError
-from systolith.compiler.model import predict, predict_descriptors
-from systolith.spec.arch import Arch, load_arch
-from systolith.spec.image import Program
-from systolith.spec.isa import decode_program
-from systolith.spec.link import Counter, Space
-from systolith.testbench.runner.backend import RtlSimulator
+from systolith.spec.arch import load_arch
+from systolith.spec.link import Counter
 
+from .bench_nets_runs import NetRun, run_net
 from .bench_nets_scalesim import DenseLayer, compare_dense
-from .bench_networks.catalogue import NETWORKS, BenchNetwork
+from .bench_networks.catalogue import NETWORKS
 from .bench_tools import Figure
-from .checks import judge
-from .flow import Compiled, Step, compile, no_step
-from .network import engine_feeds, make_sample, random_inputs
-from .report import attribution
+from .flow import Step, no_step
 
-__all__ = ["ARRAYS", "bench_nets", "compile_fitting"]
+__all__ = ["ARRAYS", "bench_nets"]
 
 ARRAYS = ("4x4", "8x8", "16x16")
 """The arrays that are measured if none are named."""
 
 _SLOW = ("mobilenet_v1_025", "16x16")
 """The run whose simulation time the project aims at."""
-_SEED = 0
-_GROWTHS = 4
-"""Memories that may be too small."""
-
-Counts = Mapping[Counter, int]
-
-
-def compile_fitting(model: Path, arch: Arch, calibration: Path) -> tuple[Compiled, str]:
-    """Compile for ``arch``; memories that are too small grow to the next power of two that fits.
-
-    Returns:
-        What was compiled, and a remark that names the memories that have grown (usually empty).
-
-    Raises:
-        CompileError: as :func:`~systolith.api.flow.compile`.
-    """
-    remarks: list[str] = []
-    for _ in range(_GROWTHS):
-        try:
-            return compile(model, arch, calibration), ", ".join(remarks)
-        except CapacityError as error:
-            advice = re.search(r"what helps: .*?(\w+)=(\d+)", str(error))
-            if advice is None:
-                raise
-            size = 1 << (int(advice[2]) - 1).bit_length()
-            remarks.append(f"{advice[1]} {getattr(arch, advice[1])} -> {size}")
-            arch = arch.with_(**{advice[1]: size})
-    return compile(model, arch, calibration), ", ".join(remarks)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One network on one array: its record, and its layers' counters."""
-
-    record: dict[str, Any]
-    program: Program
-    descriptors: Sequence[Counts]
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """Settings of one call."""
-
-    rtl: bool
-    simulator: str | None
-    folder: Path
-
-    def run(self, name: str, arch: Arch) -> _Run:
-        """Compile, predict and, unless it is left out, simulate and compare."""
-        compiled, remark = compile_fitting(self.folder / f"{name}.onnx", arch, self.folder / f"{name}.npz")
-        program = compiled.program
-        reading, predicting = _time_model(program)
-        predicted = predict(program)
-        record = {
-            "net": name,
-            "arch": arch.name,
-            **_figures(program, predicted.total),
-            "model_cycles": predicted.total[Counter.CYCLES],
-            "exact": None,
-            "findings": [],
-            **_targets(NETWORKS[name], arch.name),
-            "remark": remark,
-            "decode_seconds": reading,
-            "model_seconds": predicting,
-            "rtl_seconds": None,
-        }
-        run = _Run(record, program, predicted.descriptors)
-        return self._simulate(run, compiled) if self.rtl else run
-
-    def _simulate(self, run: _Run, compiled: Compiled) -> _Run:
-        """A sample of the calibration's and a random one."""
-        network, program = compiled.network, compiled.program
-        first = {name: values[:1] for name, values in compiled.samples.items()}
-        feeds = [*engine_feeds(network, first), *random_inputs(network, 1, _SEED)]
-        samples = [make_sample(network, program, f"input {index}", feed) for index, feed in enumerate(feeds)]
-        rtl = RtlSimulator(program.arch, simulator=self.simulator)
-        rtl.prepare()
-        judgement = judge(program, samples, rtl)
-        result = judgement.results[0]
-        measured = {
-            **_figures(program, result.counters or {}),
-            "exact": not judgement.findings,
-            "findings": list(judgement.findings),
-            "rtl_seconds": judgement.seconds / len(samples),
-        }
-        return replace(run, record=run.record | measured, descriptors=result.descriptors or ())
-
-
-def _time_model(program: Program) -> tuple[float, float]:
-    """Seconds that decoding the program takes, and that predicting its cycles takes for the first time."""
-    start = time.perf_counter()
-    descriptors = decode_program(program.segments[Space.PROGRAM], program.arch)
-    decoded = time.perf_counter()
-    list(predict_descriptors(descriptors, program.arch))
-    return decoded - start, time.perf_counter() - decoded
-
-
-def _figures(program: Program, counters: Counts) -> dict[str, Any]:
-    arch, cycles = program.arch, counters[Counter.CYCLES]
-    macs = sum(layer.macs for layer in program.layers)
-    return {
-        "cycles": cycles,
-        "macs": macs,
-        "utilisation": macs / (arch.rows * arch.cols * cycles),
-        "attribution": attribution(counters, arch),
-    }
-
-
-def _targets(network: BenchNetwork, array: str) -> dict[str, Any]:
-    return {"target_cycles": network.targets.get(array), "target_utilisation": network.shares.get(array)}
 
 
 def _write_models(nets: Sequence[str], folder: Path) -> dict[str, str]:
@@ -160,7 +41,7 @@ def _write_models(nets: Sequence[str], folder: Path) -> dict[str, str]:
     return weights
 
 
-def _dense_layers(run: _Run) -> list[DenseLayer]:
+def _dense_layers(run: NetRun) -> list[DenseLayer]:
     """The layers that are products of a matrix with constant weights, and nothing else."""
     found, product = [], NETWORKS[run.record["net"]].product
     for layer in run.program.layers:
@@ -229,10 +110,9 @@ def bench_nets(
     with tempfile.TemporaryDirectory(prefix="systolith-bench-") as folder:
         step("build the networks", 0, len(pairs))
         weights = _write_models(nets, Path(folder))
-        bench = _Bench(rtl, simulator, Path(folder))
         for index, (name, array) in enumerate(pairs):
             step(f"{name} on {array.name}", index, len(pairs))
-            runs.append(bench.run(name, array))
+            runs.append(run_net(name, array, Path(folder), rtl=rtl, simulator=simulator))
     dense, remark = compare_dense([layer for run in runs for layer in _dense_layers(run)], scalesim, step)
     records = [run.record | {"weights": weights[run.record["net"]]} for run in runs]
     return {
