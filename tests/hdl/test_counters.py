@@ -36,7 +36,7 @@ async def count(ctx: Any, dut: Counters, rng: random.Random, cycles: int) -> dic
         expected[Counter.WORK] += work * pixel
         await ctx.tick()
     ctx.set(dut.running, 0)
-    await ctx.tick().repeat(2)
+    await ctx.tick().repeat(3)
     return expected
 
 

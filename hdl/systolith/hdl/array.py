@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Module, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.hdl.budget import cell_blocks
 from systolith.hdl.cell import Cell, RowPayload
 from systolith.hdl.outline import outlined
 from systolith.hdl.target import Target
@@ -48,12 +49,13 @@ class Array(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        budget = cell_blocks(self._arch, self._target)
         for column in range(self._arch.cols):
             above: Any = 0
             for group in range(self._groups):
                 rows = range(group * self._arch.psum_spacing, (group + 1) * self._arch.psum_spacing)
                 taps = [self.taps[column][row] for row in rows if row < self._taps]
-                cell = Cell(arch=self._arch, target=self._target, taps=len(taps))
+                cell = Cell(arch=self._arch, target=self._target, taps=len(taps), blocks=next(budget))
                 m.submodules[f"cell_{group}_{column}"] = cell
                 west = m.submodules[f"cell_{group}_{column - 1}"].east if column else self.west[group]
                 m.d.comb += [cell.west.eq(west), cell.weights.eq(self.weights[column]), cell.psum_in.eq(above)]

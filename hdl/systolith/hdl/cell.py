@@ -49,11 +49,17 @@ class Cell(wiring.Component):
     ``psum_in`` (In), ``psum_out`` (Out).
     """
 
-    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC, taps: int = 0) -> None:
-        """Build for the widths of ``arch``; the first ``taps`` rows can take an operand of their own column."""
+    def __init__(
+        self, *, arch: Arch, target: Target = Target.GENERIC, taps: int = 0, blocks: int | None = None
+    ) -> None:
+        """Build for the widths of ``arch``; the first ``taps`` rows can take an operand of their own column.
+
+        ``blocks`` is that of :class:`~systolith.hdl.products.Products`.
+        """
         self._arch = arch
         self._target = target
         self._taps = taps
+        self._blocks = arch.psum_spacing if blocks is None else blocks
         super().__init__(
             {
                 "west": In(RowPayload(arch)),
@@ -68,7 +74,7 @@ class Cell(wiring.Component):
     @property
     def identity(self) -> tuple[object, ...]:
         """Equal for components that are the same hardware."""
-        return (Cell, self._arch, self._target, self._taps)
+        return (Cell, self._arch, self._target, self._taps, self._blocks)
 
     @outlined
     def elaborate(self, platform: Any) -> Module:
@@ -78,6 +84,7 @@ class Cell(wiring.Component):
             a_bits=self._arch.act_bits,
             b_bits=self._arch.weight_bits,
             target=self._target,
+            blocks=self._blocks,
         )
         m.d.comb += products.a.eq(self._pass_on(m))
         self._hold_weights(m, products)

@@ -31,7 +31,7 @@ class Counters(wiring.Component):
         cause: In; a cause's number.
         pixel: In; an output pixel's last window of the last block is issued: count its ``work``.
         work: In; useful MACs of such a pixel.
-        select: In; the counter to read, when ``running`` has been low for two cycles.
+        select: In; the counter to read, when ``running`` has been low for three cycles.
         value: Out; one cycle later its value, zero-extended to a word. ``select`` must stay.
     """
 
@@ -79,7 +79,11 @@ class Counters(wiring.Component):
         m.submodules.causes = memory = LineMemory(
             bits=self._arch.counter_bits, depth=len(Counter), unit=self._arch.counter_bits
         )
-        counting, repeated = Signal(), Signal(reset_less=True)
+        # the cause is the result of all that decides about an issue, and comes late
+        running, cause = Signal(name="ran"), Signal.like(self.cause, name="past_cause", reset_less=True)
+        m.d.sync += [running.eq(self.running), cause.eq(self.cause)]
+        counting = Signal()
+        repeated, known = (Signal(name=name, reset_less=True) for name in ("repeated", "known"))
         number = Signal.like(self.cause, name="number", reset_less=True)
         written = Signal(len(Counter))
         stored, following, previous = (
@@ -87,8 +91,8 @@ class Counters(wiring.Component):
         )
         m.d.comb += [
             memory.read_en.eq(1),
-            memory.read_addr.eq(Mux(self.running, self.cause, self.select)),
-            stored.eq(Mux(written.bit_select(number, 1), memory.read_data, 0)),
+            memory.read_addr.eq(Mux(running, cause, self.select)),
+            stored.eq(Mux(known, memory.read_data, 0)),
             following.eq(Mux(repeated, previous, stored) + 1),
             memory.write_en.eq(counting),
             memory.write_addr.eq(number),
@@ -96,9 +100,11 @@ class Counters(wiring.Component):
         ]
         m.d.sync += [
             number.eq(memory.read_addr),
-            counting.eq(self.running),
+            counting.eq(running),
             # the memory's answer does not yet contain what is written now
             repeated.eq(counting & (number == memory.read_addr)),
+            # nor does ``written``, where it would matter
+            known.eq(written.bit_select(memory.read_addr, 1)),
             previous.eq(following),
         ]
         with m.If(self.clear):

@@ -17,3 +17,8 @@ class Target(enum.Enum):
     """Lattice ECP5."""
     ICE40 = "ice40"
     """Lattice iCE40 UltraPlus: SB_MAC16 multipliers and SB_SPRAM256KA memories."""
+
+    @property
+    def multipliers(self) -> int | None:
+        """MULT18X18D blocks an engine may take, those of the largest device; None where that is not counted."""
+        return 156 if self is Target.ECP5 else None
