@@ -91,22 +91,22 @@ async def host_check(ctx: Any, dut: ActivationMemory, traffic: Traffic) -> None:
 async def one_cycle(ctx: Any, dut: ActivationMemory, traffic: Traffic) -> Answer:
     """A window, an operand and a store at random places; what the engine excludes does not happen."""
     arch, rng = traffic.arch, traffic.rng
-    window, operand, store = traffic.address(arch.act_granule), traffic.address(arch.lanes), traffic.address(arch.lanes)
+    window, operand, store = traffic.address(arch.act_granule), traffic.address(arch.cols), traffic.address(arch.cols)
     wants_operand = arch.residual and rng.random() < 0.6
     wants_store = rng.random() < 0.6
     served = not (wants_store and arch.act_single_port)
     if wants_operand:
         meets = traffic.segments_of(window, window=True) & traffic.segments_of(operand, window=False)
         served = served and not meets
-    data = [traffic.value() for _ in range(arch.lanes)]
+    data = [traffic.value() for _ in range(arch.cols)]
     for port, value in ((dut.window_en, 1), (dut.window_addr, window), (dut.store_en, wants_store)):
         ctx.set(port, value)
     for port, value in ((dut.operand_en, wants_operand), (dut.operand_addr, operand), (dut.store_addr, store)):
         ctx.set(port, value)
     ctx.set(dut.store_data, data)
-    expected, wanted = traffic.window(window), traffic.elements[operand : operand + arch.lanes]
+    expected, wanted = traffic.window(window), traffic.elements[operand : operand + arch.cols]
     if wants_store:
-        traffic.elements[store : store + arch.lanes] = data
+        traffic.elements[store : store + arch.cols] = data
     await ctx.tick()
     return Answer(window, expected if served else None, wanted if wants_operand else None)
 
@@ -116,7 +116,7 @@ def check(ctx: Any, dut: ActivationMemory, arch: Arch, answer: Answer) -> None:
         got = [ctx.get(dut.window_data[(answer.window + index) % arch.line]) for index in range(arch.line)]
         assert got == answer.elements
     if answer.operand is not None:
-        assert [ctx.get(dut.operand_data[index]) for index in range(arch.lanes)] == answer.operand
+        assert [ctx.get(dut.operand_data[index]) for index in range(arch.cols)] == answer.operand
 
 
 @pytest.mark.parametrize("name", ARCHES)
@@ -143,4 +143,4 @@ def test_attributes() -> None:
     dut = ActivationMemory(arch=arch)
     Fragment.get(dut, None)
     assert len(dut.window_data.as_value()) == arch.act_line_bits
-    assert len(dut.operand_data.as_value()) == arch.lanes * arch.act_bits
+    assert len(dut.operand_data.as_value()) == arch.cols * arch.act_bits

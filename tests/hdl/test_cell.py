@@ -17,21 +17,27 @@ ARCHS = [
 ]
 
 
-def name(arch: Arch) -> str:
-    return arch.name
-
-
 def test_cells_of_an_arch_are_the_same_hardware() -> None:
     assert Cell(arch=ARCHS[0]).identity == Cell(arch=ARCHS[0]).identity
     assert Cell(arch=ARCHS[0]).identity != Cell(arch=ARCHS[1]).identity
+    assert Cell(arch=ARCHS[0], taps=1).identity != Cell(arch=ARCHS[0]).identity
 
 
-@pytest.mark.parametrize("arch", ARCHS, ids=name)
-def test_sums_products_and_passes_on(arch: Arch) -> None:
+def taps_of(arch: Arch) -> list[int]:
+    """No row, some rows, all rows that can take a tap."""
+    return sorted({0, (arch.psum_spacing + 1) // 2, arch.psum_spacing})
+
+
+@pytest.mark.parametrize(
+    ("arch", "taps"),
+    [(arch, taps) for arch in ARCHS for taps in taps_of(arch)],
+    ids=[f"{arch.name}, {taps} taps" for arch in ARCHS for taps in taps_of(arch)],
+)
+def test_sums_products_and_passes_on(arch: Arch, taps: int) -> None:
     """Random traffic on all inputs, extremes often, against the registers of the docstring."""
     rng = random.Random(arch.psum_spacing)
     rows, groups = arch.psum_spacing, arch.psum_spacing // arch.weight_rows
-    dut = Cell(arch=arch)
+    dut = Cell(arch=arch, taps=taps)
 
     def draw(bits: int) -> int:
         top = 1 << (bits - 1)
@@ -41,17 +47,21 @@ def test_sums_products_and_passes_on(arch: Arch) -> None:
         shadow, active = [0] * rows, [0] * rows
         products: list[int] = []
         sums: dict[int, int] = {}
-        before: dict[str, Any] = {"acts": [0] * rows, "swap": 0, "load": 0}
+        before: dict[str, Any] = {"acts": [0] * rows, "swap": 0, "load": 0, "depthwise": 0}
         for cycle in range(300):
             west: dict[str, Any] = {"acts": [draw(arch.act_bits) for _ in range(rows)], "swap": int(rng.random() < 0.2)}
-            west["load"] = rng.randrange(1 << groups)
+            west["load"], west["depthwise"] = rng.randrange(1 << groups), rng.randrange(2)
+            own = [draw(arch.act_bits) for _ in range(taps)]
             weights = [draw(arch.weight_bits) for _ in range(arch.weight_rows)]
             above = rng.randrange(-1000, 1000)
             ctx.set(dut.west, west)
+            ctx.set(dut.taps, own)
             ctx.set(dut.weights, weights)
             ctx.set(dut.psum_in, above)
             assert [ctx.get(dut.east.acts[row]) for row in range(rows)] == before["acts"]
             assert (ctx.get(dut.east.swap), ctx.get(dut.east.load)) == (before["swap"], before["load"])
+            # a cell without taps has nothing to pass on: the rows of its columns have none either
+            assert ctx.get(dut.east.depthwise) == (before["depthwise"] if taps else 0)
             if cycle in sums:
                 assert ctx.get(dut.psum_out) == sums[cycle]
             # the activations of the cycle before meet the active weights now; their products meet psum_in in the next
@@ -62,7 +72,7 @@ def test_sums_products_and_passes_on(arch: Arch) -> None:
             for row in range(rows):
                 if west["load"] >> (row // arch.weight_rows) & 1:
                     shadow[row] = weights[row % arch.weight_rows]
-            before = west
+            before = west | ({"acts": own + west["acts"][taps:]} if west["depthwise"] else {})
             await ctx.tick()
 
     simulate(dut, bench)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -63,52 +66,88 @@ def wrapped(value: int) -> int:
     return (value + half) % (2 * half) - half
 
 
-async def set_steps(ctx: Any, dut: Nest, loops: list[Loop]) -> None:
-    ctx.set(dut.step_write, 1)
-    for number, step in enumerate(step for loop in loops for step in (loop.row_step, loop.col_step)):
-        ctx.set(dut.step_number, number)
-        ctx.set(dut.step_data, step % (1 << 32))
-        await ctx.tick()
-    ctx.set(dut.step_write, 0)
+@dataclass
+class Walk:
+    """A random walk: loops and first coordinates."""
+
+    loops: list[Loop]
+    row: int
+    col: int
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> Walk:
+        return cls(random_loops(rng), rng.randint(-100, 100), rng.randint(-100, 100))
 
 
-async def check_walk(ctx: Any, dut: Nest, rng: random.Random, stall: float) -> None:
-    """Start a random walk and compare every iteration, taking each after random waits."""
-    loops, row, col = random_loops(rng), rng.randint(-100, 100), rng.randint(-100, 100)
-    await set_steps(ctx, dut, loops)
-    ctx.set(dut.config, config_of(loops, row, col))
-    ctx.set(dut.start, 1)
-    await ctx.tick()
-    ctx.set(dut.start, 0)
-    for y, x, first, last in walk(loops, row, col):
-        while rng.random() < stall:
-            await ctx.tick()
-        assert ctx.get(dut.valid) == 1
-        got = tuple(map(ctx.get, (dut.row, dut.col, dut.first, dut.last)))
-        assert got == (wrapped(y), wrapped(x), first, last)
-        ctx.set(dut.advance, 1)
+class Bench:
+    """Walks one nest after another; the steps of the next are written while the present one is walked."""
+
+    def __init__(self, dut: Nest, rng: random.Random, stall: float) -> None:
+        self.dut, self.rng, self.stall = dut, rng, stall
+        self.bank = 0
+        self.writes: list[tuple[int, int]] = []
+
+    def prepare(self, walk: Walk) -> None:
+        """Begin to write the steps of a walk, one loop a cycle, in random order."""
+        mask = (1 << 32) - 1
+        words = [(loop.row_step & mask) | (loop.col_step & mask) << 32 for loop in walk.loops]
+        self.writes = list(enumerate(words))
+        self.rng.shuffle(self.writes)
+
+    async def tick(self, ctx: Any) -> None:
+        ctx.set(self.dut.step_write, bool(self.writes))
+        loop, step = self.writes.pop() if self.writes else (self.rng.randrange(LOOPS), self.rng.getrandbits(64))
+        ctx.set(self.dut.step_loop, loop)
+        ctx.set(self.dut.step_data, step)
         await ctx.tick()
-        ctx.set(dut.advance, 0)
-    assert ctx.get(dut.valid) == 0
+
+    async def check(self, ctx: Any, present: Walk, following: Walk) -> None:
+        """Compare every iteration of a walk that is prepared, taking each after random waits."""
+        dut = self.dut
+        while self.writes:
+            await self.tick(ctx)
+        self.bank ^= 1
+        ctx.set(dut.bank, self.bank)
+        ctx.set(dut.config, config_of(present.loops, present.row, present.col))
+        ctx.set(dut.start, 1)
+        self.prepare(following)
+        await self.tick(ctx)
+        ctx.set(dut.start, 0)
+        for y, x, first, last in walk(present.loops, present.row, present.col):
+            while self.rng.random() < self.stall:
+                await self.tick(ctx)
+            assert ctx.get(dut.valid) == 1
+            got = tuple(map(ctx.get, (dut.row, dut.col, dut.first, dut.last)))
+            assert got == (wrapped(y), wrapped(x), first, last)
+            ctx.set(dut.advance, 1)
+            await self.tick(ctx)
+            ctx.set(dut.advance, 0)
+        assert ctx.get(dut.valid) == 0
+
+    async def walk(self, ctx: Any, count: int) -> None:
+        walks = [Walk.draw(self.rng) for _ in range(count + 1)]
+        self.prepare(walks[0])
+        for present, following in zip(walks, walks[1:], strict=False):
+            await self.check(ctx, present, following)
 
 
 @pytest.mark.parametrize(("seed", "stall"), [(1, 0.0), (2, 0.3)])
 def test_walks_like_nested_loops(seed: int, stall: float) -> None:
-    rng = random.Random(seed)
     dut = Nest(arch=ARCH)
+    bench = Bench(dut, random.Random(seed), stall)
 
-    async def bench(ctx: Any) -> None:
-        for _ in range(12):
-            await check_walk(ctx, dut, rng, stall)
+    async def run(ctx: Any) -> None:
+        await bench.walk(ctx, 12)
 
-    simulate(dut, bench)
+    simulate(dut, run)
 
 
 def test_a_reset_in_mid_walk_starts_afresh() -> None:
     dut = Nest(arch=ARCH)
+    bench = Bench(dut, random.Random(3), 0.0)
     reset = Signal()
 
-    async def bench(ctx: Any) -> None:
+    async def run(ctx: Any) -> None:
         ctx.set(dut.config, config_of([Loop(3, 1, 2)] * LOOPS, 5, 6))
         ctx.set(dut.advance, 1)
         ctx.set(dut.start, 1)
@@ -121,6 +160,6 @@ def test_a_reset_in_mid_walk_starts_afresh() -> None:
         await ctx.tick()
         ctx.set(reset, 0)
         assert ctx.get(dut.valid) == 0
-        await check_walk(ctx, dut, random.Random(3), 0.0)
+        await bench.walk(ctx, 1)
 
-    simulate(ResetInserter(reset)(dut), bench)
+    simulate(ResetInserter(reset)(dut), run)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -8,26 +12,50 @@ from amaranth.lib import data
 
 from systolith.hdl.sequencer import Sequencer
 from systolith.spec.arch import PRESETS, Arch
-from systolith.spec.isa import FIELDS, LOOPS, Descriptor, Loop, Op, Section, Walk, encode_program, layout, section_words
+from systolith.spec.isa import (
+    FIELDS,
+    LINE_WORDS,
+    LOOPS,
+    Descriptor,
+    Loop,
+    Op,
+    Section,
+    Walk,
+    descriptor_words,
+    encode_program,
+    layout,
+    lead_free,
+    section_lines,
+)
 from tests.support.simulate import simulate
 
-ARCH = PRESETS["8x8"].with_(program_words=256)
-BARE = PRESETS["tiny"].with_(residual=False, pool=False, program_words=256)
+ARCHES = {
+    "8x8": PRESETS["8x8"].with_(program_words=512),
+    "bare": PRESETS["tiny"].with_(residual=False, pool=False, program_words=512),
+    "plain": PRESETS["4x4"].with_(depthwise=False, program_words=512),
+}
+BARE = ARCHES["bare"]
 
 
 def random_descriptor(rng: random.Random, arch: Arch) -> Descriptor:
     loops = tuple(Loop(rng.randint(1, 99), rng.randint(-99, 99), rng.randint(-99, 99)) for _ in range(LOOPS))
     walk = Walk(*(rng.randrange(99) for _ in range(4)))
     return Descriptor(
-        op=Op.MATRIX, loops=loops, out=walk, base=rng.randrange(99), lo=-rng.randrange(99), work=rng.randrange(99)
+        op=rng.choice([Op.MATRIX, Op.VECTOR]),
+        lead=rng.randrange(lead_free(arch) + 1),
+        loops=loops,
+        out=walk,
+        base=rng.randrange(99),
+        lo=-rng.randrange(99),
+        work=rng.randrange(99),
     )
 
 
-def field_values(words: list[int], arch: Arch, section: Section) -> dict[str, int]:
+def field_values(words: Sequence[int], arch: Arch, section: Section) -> dict[str, int]:
     """The raw values of a section's register fields."""
     bits = sum(word << (32 * index) for index, word in enumerate(words))
     slots = layout(arch)
-    rows = [row.name for row in FIELDS if row.section == section and not row.aligned and slots[row.name].width]
+    rows = [row.name for row in FIELDS if row.section == section and slots[row.name].width]
     return {name: bits >> slots[name].offset & ((1 << slots[name].width) - 1) for name in rows}
 
 
@@ -36,124 +64,153 @@ def registers(ctx: Any, view: data.View) -> dict[str, int]:
     return {name: ctx.get(view[name].as_unsigned() if view[name].shape().signed else view[name]) for name in names}
 
 
-class Engine:
-    """The rest of the engine: fetches for some cycles, drains for some more, and takes note of the loop steps."""
+@dataclass(frozen=True)
+class Times:
+    """The cycles of a descriptor; cycle 0 is the run's first."""
 
-    def __init__(self, dut: Sequencer, arch: Arch) -> None:
-        self.dut, self.arch = dut, arch
-        self.steps: dict[int, int] = {}
-        self.cycle = 0
+    waits: int
+    """All is read: from now on it only waits for ``allowed``."""
+    start: int
+    issued: int
+    """The first cycle in which ``issuing`` is low."""
+    back: int
+    """``back_start``."""
+    finished: int
 
-    async def load(self, ctx: Any, words: list[int]) -> None:
+
+class Story:
+    """What the rest of the engine does in a run, drawn beforehand, and when the sequencer must do what."""
+
+    def __init__(self, arch: Arch, rng: random.Random, windows: Sequence[int], stores: Sequence[int]) -> None:
+        """Draw; a descriptor issues for ``windows`` cycles, its last store comes ``stores`` cycles behind."""
+        lines = section_lines(arch)
+        self.allowed = [rng.random() < 0.5 for _ in range(4000)]
+        self.times: list[Times] = []
+        read, handed, before = 0, -1, Times(0, 0, 0, 0, -1)
+        for _ in range(5):
+            complete = max(read + lines[Section.HEAD] + lines[Section.STEPS], handed + 1) + lines[Section.BACK]
+            handed = max(complete, before.finished)
+            waits = max(complete, before.issued) + lines[Section.FRONT]
+            start = self.allowed.index(True, waits) + 1
+            issued = start + rng.choice(windows)
+            finished = max(issued, handed + 1) + rng.choice(stores)
+            before = Times(waits, start, issued, handed + 1, finished)
+            self.times.append(before)
+            read = start + 1
+        self.ended = read + lines[Section.HEAD] + 1
+        self.last = max(self.ended, before.finished)
+        """The last cycle of the run."""
+
+    def descriptor(self, cycle: int, first: str, behind: str) -> int | None:
+        """The descriptor whose time ``first`` has come and ``behind`` has not passed."""
+        found = [i for i, one in enumerate(self.times) if getattr(one, first) <= cycle <= getattr(one, behind)]
+        return found[0] if found else None
+
+    def waiting(self, cycle: int) -> bool:
+        """Whether nothing is left to be issued before stores are made."""
+        begins = any(one.waits <= cycle < one.start - 1 for one in self.times)
+        return begins or self.ended <= cycle <= self.last
+
+
+class Bench:
+    """Loads a program, plays a story, and looks at everything in every cycle."""
+
+    def __init__(self, arch: Arch, seed: int) -> None:
+        self.arch, self.rng, self.dut = arch, random.Random(seed), Sequencer(arch=arch)
+        self.descriptors = [random_descriptor(self.rng, arch) for _ in range(5)]
+        self.words = encode_program(self.descriptors, arch)
+        self.steps: list[dict[int, int]] = [{}, {}]
+
+    async def load(self, ctx: Any) -> None:
         ctx.set(self.dut.host_write, 1)
-        for line, word in enumerate(words):
+        for line, word in enumerate(self.words):
             ctx.set(self.dut.host_line, line)
             ctx.set(self.dut.host_data, word)
             await ctx.tick()
         ctx.set(self.dut.host_write, 0)
 
-    async def tick(self, ctx: Any) -> None:
-        if ctx.get(self.dut.step_write):
-            self.steps[ctx.get(self.dut.step_number)] = ctx.get(self.dut.step_data)
+    def section(self, index: int, section: Section) -> dict[str, int]:
+        size = descriptor_words(self.arch)
+        return field_values(self.words[index * size : (index + 1) * size], self.arch, section)
+
+    def loop_steps(self, index: int) -> dict[int, int]:
+        start = index * descriptor_words(self.arch) + LINE_WORDS * section_lines(self.arch)[Section.HEAD]
+        lines = [self.words[start + LINE_WORDS * level :][:LINE_WORDS] for level in range(LOOPS)]
+        return {level: low | high << 32 for level, (low, high) in enumerate(lines)}
+
+    async def run(self, ctx: Any, story: Story) -> None:
+        dut = self.dut
+        ctx.set(dut.run, 1)
         await ctx.tick()
-        self.cycle += 1
+        ctx.set(dut.run, 0)
+        for cycle in range(story.last + 1):
+            ctx.set(dut.allowed, story.allowed[cycle])
+            ctx.set(dut.issuing, any(one.start <= cycle < one.issued for one in story.times))
+            ctx.set(dut.finished, any(one.finished == cycle for one in story.times))
+            self.check(ctx, story, cycle)
+            if ctx.get(dut.step_write):
+                self.steps[1 - ctx.get(dut.bank)][ctx.get(dut.step_loop)] = ctx.get(dut.step_data)
+            await ctx.tick()
+        ctx.set(dut.finished, 0)
+        assert not ctx.get(dut.running)
 
-    async def start(self, ctx: Any) -> None:
-        ctx.set(self.dut.run, 1)
-        await self.tick(ctx)
-        ctx.set(self.dut.run, 0)
-        self.cycle = 0
-
-    async def until_start(self, ctx: Any) -> None:
-        while not ctx.get(self.dut.start):
-            assert ctx.get(self.dut.running)
-            await self.tick(ctx)
-
-    async def execute(self, ctx: Any, fetch: int, drain: int) -> None:
-        """From a start to the cycle of the last store; the first ``fetch`` cycles need the front section."""
-        front = registers(ctx, self.dut.front)
-        for cycle in range(fetch + drain):
-            ctx.set(self.dut.fetching, cycle < fetch)
-            assert cycle >= fetch or registers(ctx, self.dut.front) == front
-            await self.tick(ctx)
-            assert ctx.get(self.dut.draining)
-        ctx.set(self.dut.finished, 1)
-
-
-def check_fields(ctx: Any, engine: Engine, words: list[int]) -> None:
-    """The registers and the loop steps are those of the descriptor in ``words``."""
-    arch, dut, slots = engine.arch, engine.dut, layout(engine.arch)
-    assert registers(ctx, dut.front) == field_values(words, arch, Section.FRONT)
-    assert registers(ctx, dut.back) == field_values(words, arch, Section.BACK)
-    for level in range(LOOPS):
-        for axis, name in enumerate(("row", "col")):
-            assert engine.steps[2 * level + axis] == words[slots[f"loop{level}_{name}"].offset // 32]
+    def check(self, ctx: Any, story: Story, cycle: int) -> None:
+        dut = self.dut
+        assert ctx.get(dut.running)
+        assert ctx.get(dut.start) == any(one.start == cycle for one in story.times)
+        assert ctx.get(dut.back_start) == any(one.back == cycle for one in story.times)
+        assert ctx.get(dut.waiting) == story.waiting(cycle)
+        for index, one in enumerate(story.times):
+            if one.waits <= cycle < one.start:
+                assert ctx.get(dut.lead) == self.descriptors[index].lead
+        issuing, storing = story.descriptor(cycle, "start", "issued"), story.descriptor(cycle, "back", "finished")
+        if issuing is not None:
+            assert registers(ctx, dut.front) == self.section(issuing, Section.FRONT)
+            assert self.steps[ctx.get(dut.bank)] == self.loop_steps(issuing)
+            assert ctx.get(dut.vector) == (self.descriptors[issuing].op == Op.VECTOR)
+        if storing is not None:
+            assert registers(ctx, dut.back) == self.section(storing, Section.BACK)
 
 
 def test_attributes() -> None:
-    dut = Sequencer(arch=ARCH)
+    dut = Sequencer(arch=ARCHES["8x8"])
     Fragment.get(dut, None)
-    assert "apart" in dict(dut.back.shape())
+    assert "residual" in dict(dut.back.shape())
+    assert "apart" in dict(dut.front.shape())
     assert "loop0_row" not in dict(dut.front.shape())
 
 
-@pytest.mark.parametrize("arch", [ARCH, BARE], ids=["8x8", "bare"])
-@pytest.mark.parametrize(("fetch", "drain"), [(3, 30), (9, 1), (1, 14)])
-def test_descriptors_follow_each_other_and_end(arch: Arch, fetch: int, drain: int) -> None:
-    rng = random.Random(fetch)
-    dut = Sequencer(arch=arch)
-    engine = Engine(dut, arch)
-    program = encode_program([random_descriptor(rng, arch) for _ in range(3)], arch)
-    front, back = section_words(arch)
+@pytest.mark.parametrize("name", ARCHES)
+@pytest.mark.parametrize(
+    ("windows", "stores"),
+    [([1, 2], [1, 2]), ([1, 3], [30, 90]), ([60], [1, 9]), ([1, 20, 60], [1, 20, 60])],
+    ids=["short", "late stores", "long", "mixed"],
+)
+def test_descriptors_follow_each_other_and_end(name: str, windows: list[int], stores: list[int]) -> None:
+    """Each is read ahead as far as the one before leaves room, begins when it may, and finds its fields in place."""
+    bench = Bench(ARCHES[name], len(stores))
 
-    async def bench(ctx: Any) -> None:
-        await engine.load(ctx, program)
-        for _ in range(2):
-            await engine.start(ctx)
-            began = front + back
-            for index in range(3):
-                await engine.until_start(ctx)
-                assert engine.cycle == began
-                check_fields(ctx, engine, program[index * (front + back) : (index + 1) * (front + back)])
-                await engine.execute(ctx, fetch, drain)
-                # the front section from the cycle after the fetch's last, the back section from the last store's on
-                began = max(began + fetch + 1 + front, engine.cycle) + back
-                await engine.tick(ctx)
-                ctx.set(dut.finished, 0)
-            while ctx.get(dut.running):
-                await engine.tick(ctx)
+    async def run(ctx: Any) -> None:
+        await bench.load(ctx)
+        for _ in range(3):
+            await bench.run(ctx, Story(bench.arch, bench.rng, windows, stores))
 
-    simulate(dut, bench)
-
-
-def test_the_run_ends_with_the_last_store() -> None:
-    dut = Sequencer(arch=BARE)
-    engine = Engine(dut, BARE)
-
-    async def bench(ctx: Any) -> None:
-        await engine.load(ctx, encode_program([random_descriptor(random.Random(1), BARE)], BARE))
-        await engine.start(ctx)
-        await engine.until_start(ctx)
-        await engine.execute(ctx, 2, 20)
-        assert ctx.get(dut.running)
-        await engine.tick(ctx)
-        assert not ctx.get(dut.running)
-        assert not ctx.get(dut.draining)
-
-    simulate(dut, bench)
+    simulate(bench.dut, run)
 
 
 def test_the_host_reads_the_program() -> None:
-    dut = Sequencer(arch=BARE)
-    words = [random.Random(2).getrandbits(32) for _ in range(20)]
+    bench = Bench(BARE, 2)
+    dut = bench.dut
 
-    async def bench(ctx: Any) -> None:
-        await Engine(dut, BARE).load(ctx, words)
-        for line, word in enumerate(words):
+    async def run(ctx: Any) -> None:
+        await bench.load(ctx)
+        for line, word in enumerate(bench.words):
             ctx.set(dut.host_line, line)
             ctx.set(dut.host_read, 1)
             await ctx.tick()
             ctx.set(dut.host_read, 0)
-            assert ctx.get(dut.host_read_data) == word
+            for _ in range(3):
+                assert ctx.get(dut.host_read_data) == word
+                await ctx.tick()
 
-    simulate(dut, bench)
+    simulate(dut, run)

@@ -26,7 +26,7 @@ def test_reduces_each_pixel(arch: Arch, maximum: int) -> None:
     async def bench(ctx: Any) -> None:
         for _ in range(40):
             taps = rng.randrange(1, 7)
-            columns: list[list[int]] = [[] for _ in range(arch.lanes)]
+            columns: list[list[int]] = [[] for _ in range(arch.cols)]
             for tap in range(taps):
                 window = [rng.choice([-top, top - 1, rng.randrange(-top, top)]) for _ in range(arch.window)]
                 for lane, column in enumerate(columns):
@@ -42,7 +42,7 @@ def test_reduces_each_pixel(arch: Arch, maximum: int) -> None:
                     await ctx.tick()
                     assert not ctx.get(dut.sums.valid)
             expected = [max(column) if maximum else sum(column) for column in columns]
-            assert [ctx.get(dut.sums.payload.data[lane]) for lane in range(arch.lanes)] == expected
+            assert [ctx.get(dut.sums.payload.data[lane]) for lane in range(arch.cols)] == expected
             assert ctx.get(dut.sums.payload.advance).value == taps % 4
 
     simulate(dut, bench)
