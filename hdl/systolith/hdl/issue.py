@@ -131,13 +131,14 @@ class Issue(wiring.Component):
     def _track(self, m: Module, nest: Nest, final: Signal, pending: Signal) -> None:
         """Where the window is one of a raster, the output candidate says what it means."""
         m.submodules.tracker = tracker = Tracker(arch=self._arch)
-        window, candidate = self.issue.payload, tracker.candidate
+        window, candidate, raster = self.issue.payload, tracker.candidate, Signal()
         m.d.comb += [
+            raster.eq(self.fields.depthwise & ~self.vector),
             tracker.fields.eq(self.fields),
-            tracker.start.eq(self.start),
+            tracker.start.eq(self.start & raster),
             tracker.step.eq(self.issue.valid),
         ]
-        with m.If(self.fields.depthwise & ~self.vector):
+        with m.If(raster):
             m.d.comb += [
                 pending.eq(nest.valid | tracker.busy),
                 final.eq(candidate.final),
