@@ -10,8 +10,9 @@ import pytest
 from systolith.compiler.errors import CapacityError
 from systolith.compiler.ir import Graph, Node, QParams
 from systolith.compiler.lower import lower
+from systolith.compiler.overlap import overlap
 from systolith.spec import link
-from systolith.spec.arch import PRESETS
+from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.isa import Op, decode_program
 from systolith.spec.link import Space
 from tests.support.networks import NetworkBuilder, resnet8
@@ -64,7 +65,7 @@ def test_layers_and_notes_are_reported() -> None:
     memory = json.loads(json.dumps(program.notes))["memory"]
     assert memory["weights"] == {"lines": 64, "of": ARCH.weight_lines}
     assert memory["activations"]["lower_bound"] <= memory["activations"]["elements"]
-    assert (memory["params"]["lines"], memory["program"]["lines"]) == (6, 3 * 28 + 1)
+    assert (memory["params"]["lines"], memory["program"]["lines"]) == (6, 3 * 32 + 2)
 
 
 def test_tensor_maps_carry_shape_and_quantisation() -> None:
@@ -82,7 +83,7 @@ def test_tensor_maps_carry_shape_and_quantisation() -> None:
     [
         ({"weight_lines": 4096}, "weights memory: 4880 lines are needed, .*8x8' has 4096, 784 too many; .*'conv8'"),
         ({"param_lines": 32}, "params memory: 52 lines are needed, .* 20 too many; .*param_lines=52"),
-        ({"program_words": 128}, "program memory: 393 lines are needed.*'conv0'.*acc_depth"),
+        ({"program_words": 128}, "program memory: 450 lines are needed.*'conv0'.*acc_depth"),
         ({"acc_depth": 8, "dim_bits": 4}, "program memory: .*'conv0'"),
     ],
 )
@@ -94,9 +95,21 @@ def test_what_does_not_fit_is_refused_with_numbers(changes: dict[str, int], mess
 def test_windows_off_the_granule_are_refused() -> None:
     net = NetworkBuilder(rng=np.random.default_rng(0))
     graph = net.graph("pool", net.average(net.input(4, 4, 4)))
-    arch = PRESETS["4x4"].with_(act_granule=2)
-    with pytest.raises(CapacityError, match=r"'pool0' \(QPool\): its windows start off the multiples of 2 .* lanes of"):
+    arch = Arch(name="8x2", rows=8, cols=2, act_granule=4)
+    with pytest.raises(
+        CapacityError, match=r"'pool0' \(QPool\): its windows start off the multiples of 4 .*rows and cols"
+    ):
         lower(graph, arch)
+    lower(graph, arch.with_(act_granule=2))
+
+
+def test_descriptors_leave_with_what_overlap_promises() -> None:
+    """Where each may begin is settled for the whole program, once its order is."""
+    arch = ARCH.with_(acc_depth=128)
+    made = decode_program(lower(_network(), arch).segments[Space.PROGRAM], arch)
+    assert overlap(made, arch) == made
+    assert made[0].lead == 0 < made[1].lead
+    assert [one.apart for one in made] == [True] * 4
 
 
 def test_coordinates_beyond_their_field_are_refused() -> None:

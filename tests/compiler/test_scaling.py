@@ -9,7 +9,7 @@ from systolith.compiler.ir import AddAttributes, Node
 from systolith.compiler.layout import Layout
 from systolith.compiler.plan import Context
 from systolith.compiler.scaling import check_accumulator, lane_fields, lane_table
-from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.arch import PRESETS
 from systolith.spec.fixed import LaneWidths, make_add_multiplier, make_scaler
 from tests.support.random_graphs import GraphBuilder
 
@@ -18,11 +18,11 @@ WIDTHS = LaneWidths(ARCH.act_bits, ARCH.acc_bits)
 NODE = Node("QAdd", "sum", ("x0", "x1"), ("t2",), {"add": AddAttributes(0.5, 0.25, -3, 4)})
 
 
-def _context(arch: Arch = ARCH, residual_base: int = 64) -> Context:
+def _context() -> Context:
     builder = GraphBuilder(rng=np.random.default_rng(3))
     graph = builder.graph("g", builder.add(builder.input(1, 1, 1), builder.input(1, 1, 1)))
     layouts = dict.fromkeys(graph.tensors, Layout(4, 4, 4, 4))
-    return Context(graph, arch, layouts, {"x0": 0, "x1": residual_base})
+    return Context(graph, ARCH, layouts, {"x0": 0, "x1": 64})
 
 
 def test_the_table_holds_scalers_and_zero_padding() -> None:
@@ -65,7 +65,6 @@ def test_lane_fields_carry_the_add() -> None:
         "lo": -10,
         "hi": 10,
         "residual": True,
-        "apart": False,
         "res_zero": ctx.qparams("x1").zero_point,
         "m_own": make_add_multiplier(0.5, WIDTHS),
         "m_res": make_add_multiplier(0.25, WIDTHS),
@@ -74,13 +73,6 @@ def test_lane_fields_carry_the_add() -> None:
     }
     alone = Node("QRequant", "alone", ("x0",), ("t2",))
     assert set(lane_fields(alone, ctx, 0, 1)) == {"out_zero", "lo", "hi"}
-
-
-@pytest.mark.parametrize(("base", "apart"), [(-64, False), (-63, False), (-1, False), (0, True)])
-def test_operands_are_apart_when_no_segment_holds_both(base: int, apart: bool) -> None:
-    arch = PRESETS["8x8"]
-    ctx = _context(arch, arch.act_depth // 2 + base)
-    assert lane_fields(NODE, ctx, -10, 10)["apart"] is apart
 
 
 def test_an_unrepresentable_residual_factor_names_the_node() -> None:

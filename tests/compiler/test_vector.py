@@ -34,16 +34,16 @@ def test_a_maximum_ignores_its_padding() -> None:
     plan = _plan(_pool("max", 8, 8, pads=(1, 1, 1, 1)))
     (step,) = plan.steps
     assert (step.descriptor.op, step.descriptor.maximum, step.descriptor.fill) == (Op.VECTOR, True, -128)
-    assert [loop.count for loop in step.descriptor.loops] == [3, 3, 1, 8, 8, 6]
-    assert plan.tables[0].bias.tolist() == [-3] * 6
+    assert [loop.count for loop in step.descriptor.loops] == [3, 3, 1, 8, 8, 2]
+    assert plan.tables[0].bias.tolist() == [-3] * 6 + [0] * 2
 
 
 def test_an_average_reads_the_zero_point_and_divides() -> None:
     plan = _plan(_pool("average", 8, 8, pads=(1, 1, 1, 1)))
     scaler = make_scaler(1 / 9, LaneWidths(8, 32))
     assert (len(plan.steps), plan.steps[0].descriptor.fill) == (1, 3)
-    assert plan.tables[0].bias.tolist() == [-27] * 6
-    assert plan.tables[0].multiplier.tolist() == [scaler.multiplier] * 6
+    assert plan.tables[0].bias.tolist() == [-27] * 6 + [0] * 2
+    assert plan.tables[0].multiplier.tolist() == [scaler.multiplier] * 6 + [0] * 2
 
 
 def test_an_average_without_its_padding_is_cut_where_the_divisor_changes() -> None:

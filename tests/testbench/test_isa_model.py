@@ -119,23 +119,23 @@ def test_convolution_equals_the_normative_arithmetic(residual: bool) -> None:
     assert got.ravel().tolist() == expected(x, weights, bias, 0.0021, residual)
 
 
-def test_stores_come_in_pixel_order_with_steps_innermost() -> None:
+def test_vectors_are_stored_whole_in_pixel_order() -> None:
     model = IsaModel(conv_program(np.zeros((4, 4, 3, 3), dtype=np.int64), [0] * 4, 0.01, False))
     (trace,) = model.stores()
-    assert trace.data.shape == (72, 2)
-    assert trace.addresses.tolist() == list(range(512, 512 + 144, 2))
+    assert trace.data.shape == (36, 4)
+    assert trace.addresses.tolist() == list(range(512, 512 + 144, 4))
 
 
 @pytest.mark.parametrize(("maximum", "expect"), [(True, "max"), (False, "sum")])
 def test_vector_reduces_over_the_window(maximum: bool, expect: str) -> None:
-    row = 6 * 4
+    row = 6 * 8
     loops = (
-        Loop(2, 0, 4),
-        Loop(2, row, -4),
+        Loop(2, 0, 8),
+        Loop(2, row, -8),
         Loop(1, 0, 0),
-        Loop(3, -row, 4),
-        Loop(3, row, -4 * 5),
-        Loop(2, -5 * row, -4 * 5 + 2),
+        Loop(3, -row, 8),
+        Loop(3, row, -8 * 5),
+        Loop(2, -5 * row, -8 * 5 + 4),
     )
     descriptor = Descriptor(
         op=Op.VECTOR,
@@ -143,20 +143,20 @@ def test_vector_reduces_over_the_window(maximum: bool, expect: str) -> None:
         plane=6 * row,
         row_len=row,
         loops=loops,
-        out=Walk(512, 4, 4, -8 * 4 + 2),
+        out=Walk(512, 8, 8, -8 * 8 + 4),
         lo=-256,
         hi=255,
     )
-    identity = [[param(0, 1.0 if maximum else 0.25)] * 2] * 2
+    identity = [[param(0, 1.0 if maximum else 0.25)] * 2] * 4
     model = IsaModel(program([descriptor], [], identity, ARCH))
-    x = np.random.default_rng(SEED).integers(-128, 128, (1, 4, 6, 6))
-    write_tensor(model.activations, model.program.inputs[0], x)
+    x = np.random.default_rng(SEED).integers(-128, 128, (1, 8, 6, 6))
+    write_tensor(model.activations, tensor("x", 0, 6, 8), x)
     list(model.stores())
     out = TensorMap(
-        name="y", base=512, height=3, width=3, channels=4, channel_pitch=4, row_pitch=12, shape=(1, 4, 3, 3), scale=1.0,
+        name="y", base=512, height=3, width=3, channels=8, channel_pitch=8, row_pitch=24, shape=(1, 8, 3, 3), scale=1.0,
         zero_point=0,
     )  # fmt: skip
-    windows = x.reshape(4, 3, 2, 3, 2).transpose(0, 1, 3, 2, 4).reshape(4, 3, 3, 4)
+    windows = x.reshape(8, 3, 2, 3, 2).transpose(0, 1, 3, 2, 4).reshape(8, 3, 3, 4)
     want = windows.max(axis=-1) if expect == "max" else np.rint(windows.sum(axis=-1) / 4)
     assert np.array_equal(read_tensor(model.activations, out)[0], want)
 
@@ -171,6 +171,71 @@ def test_inputs_lie_by_columns_and_in_blocks_and_are_padded_with_the_zero_point(
         model.load(one, values)
         assert model.activations[4:12].tolist() == order
         assert np.array_equal(read_tensor(model.activations, one), values)
+
+
+def _taps_by_the_word(
+    x: NDArray[np.int64], descriptor: Descriptor, weights: NDArray[np.int64], arch: Arch
+) -> list[list[int]]:
+    """Sums of a depthwise descriptor of one block, told as the specification tells them; ``x`` is (windows, cols)."""
+    wide, high = descriptor.loops[0].count, descriptor.loops[1].count
+    taps_x, taps_y = arch.tap_cols, arch.tap_rows
+
+    def masked(tap: int, taps: int, mask: int, place: int, last: int) -> bool:
+        parts = [mask >> (taps * part) & ((1 << taps) - 1) for part in range(4)]
+        return any(parts[part] >> tap & 1 and place == at for part, at in enumerate((0, 1, last - 1, last)))
+
+    sums = {}
+    for number in range(len(weights) * wide * high):
+        column, row, step = number % wide, number // wide % high, number // (wide * high)
+        if column % (descriptor.skip_x + 1) or row % (descriptor.skip_y + 1):
+            continue
+        if column > descriptor.last_x or row > descriptor.last_y:
+            continue
+        total = sums.setdefault((row, column), [0] * arch.cols)
+        for tap_y, tap_x, channel in np.ndindex(taps_y, taps_x, arch.cols):
+            back = (taps_y - 1 - tap_y) * (descriptor.line_last + 1) + taps_x - 1 - tap_x
+            value = int(x[number + descriptor.lag - back, channel]) if number + descriptor.lag < len(x) else 0
+            if masked(tap_x, taps_x, descriptor.mask_x, column, descriptor.last_x):
+                value = descriptor.fill
+            if masked(tap_y, taps_y, descriptor.mask_y, row, descriptor.last_y):
+                value = descriptor.fill
+            total[channel] += value * int(weights[step, tap_y * taps_x + tap_x, channel])
+    return [sums[place] for place in sorted(sums)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_depthwise_takes_the_taps_that_the_specification_names(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    arch = PRESETS["16x16"].with_(cols=4, psum_spacing=4)
+    wide, high, passes = int(rng.integers(3, 6)), int(rng.integers(3, 6)), int(rng.integers(1, 3))
+    descriptor = Descriptor(
+        op=Op.MATRIX,
+        depthwise=True,
+        plane=1,
+        row_len=passes * wide * high * 4,
+        fill=-9,
+        loops=(Loop(wide, 0, 4), Loop(high, 0, 4), Loop(1), Loop(1), Loop(passes, 0, 4), Loop(1)),
+        lag=2 * wide + 2,
+        line_last=wide - 1,
+        last_x=wide - 3,
+        last_y=2 * ((high - 3) // 2),
+        skip_y=1,
+        mask_x=int(rng.integers(0, 1 << 12)),
+        mask_y=int(rng.integers(0, 1 << 12)),
+        out=Walk(512, 4, 4, 4),
+        lo=-256,
+        hi=255,
+    )
+    x = rng.integers(-8, 8, (passes * wide * high, 4))
+    weights = rng.integers(-1, 2, (passes, 16, 4))
+    # the rows below the taps get their lane of the window, which is not what this test is about
+    weights[:, 9:] = 0
+    identity = [[param(0, 1.0)] * 4]
+    lines = [list(map(int, line)) for line in weights.reshape(-1, arch.weight_rows * 4)]
+    model = IsaModel(program([descriptor], lines, identity, arch))
+    model.activations[: x.size] = x.ravel()
+    (trace,) = model.stores()
+    assert trace.data.tolist() == _taps_by_the_word(x, descriptor, weights, arch)
 
 
 def test_an_overflowing_accumulator_is_an_error() -> None:

@@ -127,7 +127,7 @@ def _check_windows(plan: LayerPlan, descriptor: Descriptor, arch: Arch) -> None:
     if any(step % arch.act_granule for step in steps):
         raise CapacityError(
             f"{where}: its windows start off the multiples of {arch.act_granule} elements that arch {arch.name!r} "
-            "reads; what helps: rows, cols and lanes of at least act_granule"
+            "reads; what helps: rows and cols of at least act_granule"
         )
     limit = 1 << (arch.coord_bits - 1)
     (row_low, row_high), (col_low, col_high) = extremes(descriptor)
