@@ -2,8 +2,8 @@
 """The exact cycle model: what the engine's counters will say, from the descriptors alone.
 
 :mod:`~systolith.compiler.issue_model` follows the issue stage through a descriptor; here the sequencer leads it from
-one descriptor to the next: what is read ahead, what is read between two descriptors, and how much of what came before must
-be stored when the next one begins.
+one descriptor to the next: what is read ahead, what is read between two descriptors, and how much of what came before
+must be stored when the next one begins.
 """
 
 from __future__ import annotations

@@ -73,9 +73,11 @@ both are MATRIX on an engine with buffered accumulators, which sees to that itse
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from .arch import Arch, clog2
@@ -270,6 +272,7 @@ def _only_depthwise(width: Callable[[Arch], int]) -> Callable[[Arch], int]:
     return _only(lambda arch: arch.depthwise, width)
 
 
+@lru_cache
 def lead_free(arch: Arch) -> int:
     """The ``lead`` of a descriptor that may begin at any time."""
     return (1 << clog2(tail_cycles(arch) + START_LATENCY + 2)) - 1
@@ -400,7 +403,8 @@ FIELDS: tuple[Field, ...] = _fields()
 """The field table: the order of the rows is the order of the bits, least significant first."""
 
 
-def layout(arch: Arch) -> dict[str, Slot]:
+@lru_cache
+def layout(arch: Arch) -> Mapping[str, Slot]:
     """Where each field lies, in bits from the descriptor's start. Sections start a line, steps a word."""
     slots: dict[str, Slot] = {}
     offset = 0
@@ -413,15 +417,17 @@ def layout(arch: Arch) -> dict[str, Slot]:
             offset = -(-offset // WORD_BITS) * WORD_BITS
         slots[row.name] = Slot(offset, row.width(arch), row.signed)
         offset += row.width(arch)
-    return slots
+    return MappingProxyType(slots)
 
 
-def section_lines(arch: Arch) -> dict[Section, int]:
+@lru_cache
+def section_lines(arch: Arch) -> Mapping[Section, int]:
     """Program lines of each section of a descriptor."""
     slots = layout(arch)
     ends = {row.section: slots[row.name].offset + slots[row.name].width for row in FIELDS}
     stops = {section: -(-ends[section] // LINE_BITS) for section in Section}
-    return {section: stops[section] - (stops[Section(section - 1)] if section else 0) for section in Section}
+    lines = {section: stops[section] - (stops[Section(section - 1)] if section else 0) for section in Section}
+    return MappingProxyType(lines)
 
 
 def descriptor_words(arch: Arch) -> int:
@@ -482,10 +488,9 @@ def encode(descriptor: Descriptor, arch: Arch) -> list[int]:
         raise IsaError(f"a descriptor has {LOOPS} loops, got {len(descriptor.loops)}")
     if descriptor.op == Op.END:
         return [int(Op.END), *[0] * (LINE_WORDS - 1)]
-    bits = 0
+    bits, slots = 0, layout(arch)
     for name, value in _flatten(descriptor).items():
-        slot = layout(arch)[name]
-        bits |= _encode_field(name, value, slot) << slot.offset
+        bits |= _encode_field(name, value, slots[name]) << slots[name].offset
     return [(bits >> (WORD_BITS * index)) & 0xFFFF_FFFF for index in range(descriptor_words(arch))]
 
 
