@@ -21,7 +21,7 @@ from systolith.spec.isa import SKIP_BITS, Descriptor, Op, Walk
 
 from .ir import Node
 from .layout import residual_of
-from .matrix import checked_weight, corrected_bias
+from .matrix import checked_weight, corrected_bias, tile_pixels
 from .nest import Span, Stride, make_loops, make_walk, split_evenly
 from .plan import Context, Ints, LayerPlan, Step
 from .raster import Axis, AxisPlan, plan_axis
@@ -142,11 +142,11 @@ def _scheme(layer: _Layer, arch: Arch, tap_rows: int, line: bool) -> _Scheme:
     """The layer in as few tiles as the accumulators allow; a single pass needs none where they are not buffered."""
     high, wide = layer.target.sizes
     whole = _tile(layer, arch, tap_rows, line, Span(0, high), Span(0, wide))
-    depth = arch.acc_depth if arch.buffered or whole.passes > 1 else high * wide
+    pixels, limit = tile_pixels(arch, whole.passes), 1 << arch.dim_bits
     spans = [
         (rows, columns)
-        for columns in split_evenly(Span(0, wide), depth)
-        for rows in split_evenly(Span(0, high), depth // columns.count)
+        for columns in split_evenly(Span(0, wide), min(pixels, limit))
+        for rows in split_evenly(Span(0, high), min(pixels // columns.count, limit))
     ]
     tiles = tuple(_tile(layer, arch, tap_rows, line, *part) for part in spans)
     return _Scheme(layer=layer, tap_rows=tap_rows, line=line, tiles=tiles)
@@ -292,7 +292,7 @@ def plan_depthwise(node: Node, ctx: Context) -> LayerPlan | None:
         QuantisationError: a weight, a factor or a sum does not fit the architecture's widths.
     """
     arch, weight = ctx.arch, checked_weight(node, ctx)
-    if not _suits(node, arch, weight):
+    if not _suits(node, arch, weight) or ctx.layouts[node.inputs[0]].block != (1, 1):
         return None
     blocks = -(-len(weight) // arch.cols)
     schemes = [one for one in _schemes(_layer(node, ctx, weight), arch) if one.legal(arch)]

@@ -27,7 +27,7 @@ from .plan import Context, Ints, LayerPlan, Step
 from .reduction import Geometry, Reduction, plan_reduction
 from .scaling import check_accumulator, lane_fields, lane_table
 
-__all__ = ["checked_weight", "corrected_bias", "matrix_descriptors", "plan_matrix"]
+__all__ = ["checked_weight", "corrected_bias", "matrix_descriptors", "plan_matrix", "tile_pixels"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,12 @@ def _weight_block(packing: Packing, arch: Arch, weight: Ints, blocks: _Blocks, r
     return placed.reshape(-1, arch.rows, arch.cols)
 
 
+def tile_pixels(arch: Arch, passes: int) -> int:
+    """Most output pixels of a tile: what the accumulators hold, if anything has to be kept in them."""
+    kept = arch.buffered or passes > 1
+    return arch.acc_depth if kept else 1 << (2 * arch.dim_bits)
+
+
 def _tiles(areas: list[tuple[Span, Span]], acc_depth: int, limit: int) -> Iterator[tuple[Span, Span]]:
     """The areas (rows, columns) in tiles of at most ``acc_depth`` pixels."""
     for high, wide in areas:
@@ -127,7 +133,8 @@ def _tiled(node: Node, ctx: Context, packing: Packing, reduction: Reduction, blo
     lanes = lane_fields(node, ctx, node.attributes["lo"], node.attributes["hi"])
     residual, target = residual_of(node), packing.stored(ctx.layouts[node.outputs[0]])
     channels = Span(blocks.blocks.start * arch.cols, blocks.blocks.stop * arch.cols)
-    for rows, columns in _tiles(packing.areas(target), arch.acc_depth, 1 << arch.dim_bits):
+    areas, limit = packing.areas(target), 1 << arch.dim_bits
+    for rows, columns in _tiles(areas, tile_pixels(arch, reduction.passes), limit):
         place = (rows, columns, blocks.blocks, arch.cols)
         yield Descriptor(
             op=Op.MATRIX,

@@ -68,7 +68,8 @@ class Arch:
     weight_lines: int = 4096
     """Depth of the weight memory in lines."""
     acc_depth: int = 512
-    """Output pixels of one tile: depth of a bank of the accumulator memory (two banks where ``lane_cycles`` > 1)."""
+    """Most output pixels of a tile: depth of a bank of accumulators. There are two banks where ``lane_cycles`` > 1;
+    else a tile of a single pass keeps nothing and may be larger."""
     param_lines: int = 64
     """Depth of the parameter memory in lines."""
     program_words: int = 4096
