@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Fragment
 
-from systolith.hdl.loader import WeightLoader
+from systolith.hdl.loader import REQUEST_DELAY, WeightLoader
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.timing import FETCH_LATENCY, MIN_PASS
 from tests.support.simulate import simulate
@@ -26,6 +26,7 @@ class Bench:
         self.dut = WeightLoader(arch=arch)
         self.lines = [self.rng.getrandbits(arch.weight_line_bits) for _ in range(arch.weight_lines)]
         self.expected: dict[int, tuple[int, int]] = {}
+        self.targets: dict[int, int] = {}
         self.cycle = self.line = 0
 
     async def fill(self, ctx: Any) -> None:
@@ -43,6 +44,8 @@ class Bench:
             self.line += 1
 
     async def tick(self, ctx: Any) -> None:
+        # in all other cycles the target is anything
+        ctx.set(self.dut.target, self.targets.pop(self.cycle, self.rng.randrange(self.arch.weight_lines)))
         valid = ctx.get(self.dut.weights.valid)
         payload = self.dut.weights.payload
         got = (ctx.get(payload.row), ctx.get(payload.data.as_value())) if valid else None
@@ -63,8 +66,10 @@ class Bench:
         while not ctx.get(self.dut.ready):
             await self.tick(ctx)
         self.line = self.line if jump is None else jump
-        for port, value in ((self.dut.taken, 1), (self.dut.jump, jump is not None), (self.dut.target, jump or 0)):
-            ctx.set(port, value)
+        ctx.set(self.dut.taken, 1)
+        ctx.set(self.dut.jump, jump is not None)
+        if jump is not None:
+            self.targets |= dict.fromkeys(range(self.cycle + 1, self.cycle + REQUEST_DELAY + 1), jump)
         self.expect_pass()
         await self.tick(ctx)
         ctx.set(self.dut.taken, 0)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,33 +14,59 @@ from systolith.spec import link
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.fixed import LaneWidths, Scaler, requantise, residual_add
 from systolith.spec.isa import Walk
-from systolith.spec.timing import lane_latency, lanes_after_sum
+from systolith.spec.timing import lanes_after_sum, store_cycles
 from tests.support.simulate import simulate
 
 SMALL = {"act_lines": 64, "param_lines": 16}
 ARCHES = {
     "every cycle": Arch(name="q1", rows=4, cols=4, act_bits=6, acc_bits=24, **SMALL),  # type: ignore[arg-type]
     "four steps": PRESETS["4x4"].with_(act_segments=1, **SMALL),
+    "two steps": Arch(name="q2", rows=2, cols=8, psum_spacing=2, lane_cycles=2, act_bits=5, **SMALL),  # type: ignore[arg-type]
     "two steps, no residual": PRESETS["4x4"].with_(lane_cycles=2, residual=False, **SMALL),
 }
 
 
-@dataclass
-class Case:
-    """A descriptor's back section, parameter lines and operands, all random."""
+class Memories:
+    """Activations and parameters, all random."""
 
-    arch: Arch
-    rng: random.Random
-
-    def __post_init__(self) -> None:
+    def __init__(self, arch: Arch, rng: random.Random) -> None:
         """Draw."""
-        rng, arch = self.rng, self.arch
+        self.arch, self.rng = arch, rng
         self.widths = LaneWidths(arch.act_bits, arch.acc_bits)
-        half, one = 1 << (arch.act_bits - 1), 1 << self.widths.add_post
-        self.memory = [rng.randrange(-half, half) for _ in range(arch.act_depth)]
+        half = 1 << (arch.act_bits - 1)
+        self.elements = [rng.randrange(-half, half) for _ in range(arch.act_depth)]
         self.params = [[self._parameters() for _ in range(arch.lanes)] for _ in range(arch.param_lines)]
-        self.out, self.res = self._walk(), self._walk()
+
+    def _parameters(self) -> dict[str, int]:
+        reach, mult = 1 << (self.arch.acc_bits - 4), self.widths.mult
+        shift = self.arch.acc_bits - self.rng.randint(1, 6)
+        multiplier = self.rng.randrange(1 << (mult - 1), 1 << mult)
+        return {"bias": self.rng.randrange(-reach, reach), "multiplier": multiplier, "shift": shift}
+
+    def vector(self, address: int) -> list[int]:
+        return self.elements[address : address + self.arch.cols]
+
+    def line(self, index: int) -> int:
+        """A parameter line's bits."""
+        slots = link.param_slots(self.arch)
+        share = sum(bits for _, bits in slots.values())
+        return sum(
+            (lane[name] % (1 << bits)) << (place * share + offset)
+            for place, lane in enumerate(self.params[index])
+            for name, (offset, bits) in slots.items()
+        )
+
+
+class Case:
+    """A descriptor's back section, all random, and what becomes of its sums."""
+
+    def __init__(self, memories: Memories) -> None:
+        """Draw."""
+        self.memories, self.arch, self.rng = memories, memories.arch, memories.rng
+        rng, arch, widths = self.rng, self.arch, memories.widths
+        half, one = 1 << (arch.act_bits - 1), 1 << widths.add_post
         zero = rng.randrange(-half, half)
+        self.out, self.res = self._walk(), self._walk()
         self.fields: dict[str, int] = {
             "out_zero": zero,
             "lo": -half - zero,
@@ -59,64 +85,71 @@ class Case:
                 **{f"res_{name}": value for name, value in vars(self.res).items()},
             }
 
-    def _parameters(self) -> dict[str, int]:
-        reach, mult = 1 << (self.arch.acc_bits - 4), self.widths.mult
-        shift = self.arch.acc_bits - self.rng.randint(1, 6)
-        multiplier = self.rng.randrange(1 << (mult - 1), 1 << mult)
-        return {"bias": self.rng.randrange(-reach, reach), "multiplier": multiplier, "shift": shift}
-
     def _walk(self) -> Walk:
-        return Walk(*(self.rng.randrange(0, self.arch.act_depth, self.arch.lanes) for _ in range(4)))
+        return Walk(*(self.rng.randrange(0, self.arch.act_depth, self.arch.cols) for _ in range(4)))
 
     @property
     def adds(self) -> bool:
         return bool(self.fields.get("residual", 0))
 
-    def line(self, index: int) -> int:
-        """A parameter line's bits."""
-        slots = link.param_slots(self.arch)
-        share = sum(bits for _, bits in slots.values())
-        return sum(
-            (lane[name] % (1 << bits)) << (place * share + offset)
-            for place, lane in enumerate(self.params[index])
-            for name, (offset, bits) in slots.items()
-        )
+    def pixels(self, advances: list[Advance]) -> Iterator[tuple[int, int, int]]:
+        """Where each pixel is stored, where its operand lies, and its first parameter line."""
+        size = self.arch.act_depth
+        out, res, line = self.out.base, self.res.base, self.fields["param_base"]
+        for advance in advances:
+            yield out % size, res % size, line % self.arch.param_lines
+            if advance != Advance.END:
+                step = {Advance.PIXEL: "x", Advance.ROW: "y", Advance.BLOCK: "block"}[advance]
+                out, res = out + getattr(self.out, step), res + getattr(self.res, step)
+                line += self.arch.lane_cycles if advance == Advance.BLOCK else 0
 
-    def element(self, acc: int, lane: dict[str, int], operand: int) -> int:
-        fields, scaler = self.fields, Scaler(lane["multiplier"], lane["shift"])
-        value = requantise(acc + lane["bias"], scaler, fields["lo"], fields["hi"], self.widths)
+    def elements(self, sums: list[int], operands: list[int], line: int) -> list[int]:
+        """A sum through the lanes: ``lanes`` channels a parameter line."""
+        lines = [self.memories.params[(line + step) % self.arch.param_lines] for step in range(self.arch.lane_cycles)]
+        lanes = [lane for parameters in lines for lane in parameters]
+        return [self._element(*each) for each in zip(sums, lanes, operands, strict=True)]
+
+    def _element(self, acc: int, lane: dict[str, int], operand: int) -> int:
+        fields, scaler, widths = self.fields, Scaler(lane["multiplier"], lane["shift"]), self.memories.widths
+        value = requantise(acc + lane["bias"], scaler, fields["lo"], fields["hi"], widths)
         if self.adds:
             other, bounds = operand - fields["res_zero"], (fields["lo_sum"], fields["hi_sum"])
-            value = residual_add(value, other, fields["m_own"], fields["m_res"], *bounds, self.widths)
+            value = residual_add(value, other, fields["m_own"], fields["m_res"], *bounds, widths)
         return value + fields["out_zero"]
 
 
 class Bench:
     """Sums in at random distances, operands two cycles after demand, stores compared in time, place and value."""
 
-    def __init__(self, case: Case) -> None:
-        self.case, self.arch, self.rng = case, case.arch, case.rng
-        self.dut = Retire(arch=case.arch)
+    def __init__(self, arch: Arch, seed: int) -> None:
+        self.arch, self.rng = arch, random.Random(seed)
+        self.memories = Memories(arch, self.rng)
+        self.dut = Retire(arch=arch)
         self.stores: dict[int, tuple[int, list[int], bool]] = {}
+        self.operands: dict[int, int] = {}
+        """The operand reads to come: address by cycle."""
         self.cycle = 0
-        self.answers = [[0] * self.arch.lanes] * 2
+        self.answers = [self.memories.vector(0)] * 2
         self.coming = (0, 0)
 
     async def load(self, ctx: Any) -> None:
         ctx.set(self.dut.host_write, 1)
         for index in range(self.arch.param_lines):
             ctx.set(self.dut.host_line, index)
-            ctx.set(self.dut.host_data, self.case.line(index))
+            ctx.set(self.dut.host_data, self.memories.line(index))
             await ctx.tick()
         ctx.set(self.dut.host_write, 0)
 
     async def tick(self, ctx: Any) -> None:
-        dut = self.dut
+        dut, rng = self.dut, self.rng
         if self.arch.residual:
             ctx.set(dut.operand_data, self.answers.pop(0))
         self._check(ctx)
-        start = ctx.get(dut.operand_addr) if ctx.get(dut.operand_en) else 0
-        self.answers.append(self.case.memory[start : start + self.arch.lanes])
+        read = ctx.get(dut.operand_addr) if ctx.get(dut.operand_en) else None
+        assert read == self.operands.pop(self.cycle, None)
+        # who has not asked is shown anything
+        address = rng.randrange(0, self.arch.act_depth, self.arch.cols) if read is None else read
+        self.answers.append(self.memories.vector(address))
         self.coming = (ctx.get(dut.operand_next), ctx.get(dut.store_next))
         await ctx.tick()
         self.cycle += 1
@@ -129,49 +162,35 @@ class Bench:
         if expected is None:
             assert not ctx.get(dut.finished)
             return
-        data = [ctx.get(dut.store_data[lane]) for lane in range(self.arch.lanes)]
+        data = [ctx.get(dut.store_data[column]) for column in range(self.arch.cols)]
         assert (ctx.get(dut.store_addr), data, ctx.get(dut.finished)) == expected
 
-    def expect(self, sums: list[int], vector: bool, pixel: tuple[int, int], params: int, ends: bool) -> None:
-        """The stores that a sum given now leads to; ``pixel`` holds the two walks' addresses."""
-        arch, case = self.arch, self.case
-        steps = 1 if vector else arch.lane_cycles
-        for step in range(steps):
-            place, operand = ((base + step * arch.lanes) % arch.act_depth for base in pixel)
-            line = case.params[(params + step) % arch.param_lines]
-            data = [
-                case.element(sums[step * arch.lanes + lane], line[lane], case.memory[operand + lane])
-                for lane in range(arch.lanes)
-            ]
-            when = self.cycle + lanes_after_sum(arch) + lane_latency(arch) + step
-            self.stores[when] = place, data, ends and step == steps - 1
-
-    async def descriptor(self, ctx: Any, vector: bool) -> None:
-        """Twelve pixels, and their stores to the last."""
-        case, arch, rng, dut = self.case, self.arch, self.rng, self.dut
+    async def descriptor(self, ctx: Any) -> None:
+        """Twelve pixels, and their stores to the last; the next descriptor starts in the cycle behind it."""
+        case, arch, rng, dut = Case(self.memories), self.arch, self.rng, self.dut
+        moves = [rng.choice([Advance.PIXEL, Advance.ROW, Advance.BLOCK]) for _ in range(11)]
+        advances, reach = [*moves, Advance.END], 1 << (arch.acc_bits - 3)
         ctx.set(dut.fields, case.fields)
         ctx.set(dut.start, 1)
         await self.tick(ctx)
         ctx.set(dut.start, 0)
-        out, res, params = case.out.base, case.res.base, case.fields["param_base"]
-        moves = {Advance.PIXEL: "x", Advance.ROW: "y", Advance.BLOCK: "block"}
-        steps, reach = 1 if vector else arch.lane_cycles, 1 << (arch.acc_bits - 3)
-        for index in range(12):
+        for advance, (out, res, line) in zip(advances, case.pixels(advances), strict=True):
             for _ in range(rng.choice([0, 0, 0, 5])):
                 await self.tick(ctx)
-            advance = Advance.END if index == 11 else rng.choice(list(moves))
             sums = [rng.randrange(-reach, reach) for _ in range(arch.cols)]
             ctx.set(dut.sums.valid, 1)
-            ctx.set(dut.sums.payload, {"vector": vector, "advance": advance, "data": sums})
-            self.expect(sums, vector, (out, res), params, advance == Advance.END)
-            if advance != Advance.END:
-                out, res = (out + getattr(case.out, moves[advance])), (res + getattr(case.res, moves[advance]))
-                params += steps if advance == Advance.BLOCK else 0
-            for _ in range(steps):
+            ctx.set(dut.sums.payload, {"advance": advance, "data": sums})
+            if case.adds:
+                self.operands[self.cycle + lanes_after_sum(arch) - 1] = res
+            data = case.elements(sums, self.memories.vector(res), line)
+            self.stores[self.cycle + store_cycles(arch)] = out, data, advance == Advance.END
+            for _ in range(arch.lane_cycles):
                 await self.tick(ctx)
                 ctx.set(dut.sums.valid, 0)
+                ctx.set(dut.sums.payload, {"advance": advance, "data": [rng.randrange(-reach, reach)] * arch.cols})
         while self.stores:
             await self.tick(ctx)
+        assert not self.operands
 
 
 def test_attributes() -> None:
@@ -179,17 +198,17 @@ def test_attributes() -> None:
     dut = Retire(arch=arch)
     Fragment.get(dut, None)
     assert len(dut.host_data) == link.line_bits(link.Space.PARAMS, arch)
-    assert dut.store_data.shape().length == arch.lanes
+    assert dut.store_data.shape().length == arch.cols
 
 
 @pytest.mark.parametrize("name", ARCHES)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_sums_are_stored_on_time(name: str, seed: int) -> None:
-    bench = Bench(Case(ARCHES[name], random.Random(seed)))
+    bench = Bench(ARCHES[name], seed)
 
     async def run(ctx: Any) -> None:
         await bench.load(ctx)
-        for vector in (False, True, False):
-            await bench.descriptor(ctx, vector)
+        for _ in range(4):
+            await bench.descriptor(ctx)
 
     simulate(bench.dut, run)

@@ -80,7 +80,7 @@ class Accumulator(wiring.Component):
         valid = self._delay_valid(m)
         line = Signal(SumPayload(arch))
         m.d.comb += [line.data.eq(sums), line.advance.eq(tag.advance)]
-        kept = self._banks(m, valid, tag, line) if arch.buffered else self._bank(m, valid & ~tag.last, tag, line)
+        kept = self._banks(m, valid, tag, line) if arch.buffered else self._bank(m, valid, tag, line)
         base = self._base(m, kept, vector)
         for column in range(arch.cols):
             m.d.sync += sums[column].eq(base[column] + self.psums[column])
@@ -88,14 +88,14 @@ class Accumulator(wiring.Component):
             m.d.comb += [self.sums.valid.eq(valid & tag.last), self.sums.payload.eq(line)]
         return m
 
-    def _bank(self, m: Module, write: Value, tag: Any, line: Any) -> Value:
+    def _bank(self, m: Module, valid: Value, tag: Any, line: Any) -> Value:
         """The one memory of sums that are not finished. Returns those that were asked for."""
         m.submodules.ram = ram = Ram(bits=len(line.data.as_value()), depth=self._arch.acc_depth)
         m.d.comb += [
             ram.read_en.eq(self.tags.valid),
             ram.read_addr.eq(self._count(m, "read", self.tags.valid, self.tags.payload.start)),
-            ram.write_en.eq(write),
-            ram.write_addr.eq(self._count(m, "write", write | tag.last, tag.start)),
+            ram.write_en.eq(valid & ~tag.last),
+            ram.write_addr.eq(self._count(m, "write", valid, tag.start)),
             ram.write_data.eq(line.data),
         ]
         return ram.read_data
