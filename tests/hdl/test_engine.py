@@ -153,6 +153,18 @@ def test_an_empty_program_ends_at_once() -> None:
         assert counters == dict.fromkeys(Counter, 0) | {Counter.CYCLES: 3, Counter.CONTROL: 2, Counter.DRAIN: 1}
 
 
+def test_rasters_of_all_widths_follow_each_other() -> None:
+    """Line buffers are left in the middle of a row, and the next descriptor's rows are shorter or longer."""
+    arch = Arch(name="16x4", rows=16, cols=4, lane_cycles=2, line_depth=16, **(SMALL | {"weight_lines": 1024}))
+    program = builder(arch, 8)
+    for wide in (9, 4, 7, 3, 8, 5, 3, 3):
+        program.depthwise(raster=(wide, 5), reduction=(1, 1, 1), blocks=2)
+    image = program.program()
+    log = play(image, 8)
+    check_stores(image, log, 8)
+    assert counters_of(log, 0) == predict(image).total
+
+
 @pytest.mark.parametrize("pixels", [(1, 1), (2, 1), (3, 1), (4, 1), (3, 3)])
 @pytest.mark.parametrize("weight_rows", [1, 2, 4])
 def test_a_pass_takes_its_windows_or_its_weights_or_the_minimum(pixels: tuple[int, int], weight_rows: int) -> None:

@@ -74,11 +74,12 @@ class ProgramBuilder:
         """Rasters of ``raster`` (across, down), with random output pixels and masks.
 
         The lag is such that no tap reaches before the first window or behind the last, where its value is undefined.
+        Line buffers may hold back less than a row, so that a descriptor does not end where it began in them.
         """
         rng, arch = self.rng, self.arch
         self.weight_starts.append(self.weight_lines)
         self.weight_lines += blocks * math.prod(reduction) * arch.pass_lines + rng.randint(0, GAP)
-        line_last = raster[0] - 1 if arch.tap_rows > 1 else 0
+        line_last = rng.choice([raster[0] - 1, rng.randint(1, raster[0] - 1)]) if arch.tap_rows > 1 else 0
         back = (arch.tap_rows - 1) * (line_last + 1) + arch.tap_cols - 1
         spare = (raster[0] - arch.tap_cols, raster[1] - arch.tap_rows)
         last_x, last_y = (rng.randint(max(0, size // 2), size) for size in spare)

@@ -30,7 +30,8 @@ class LineBuffers(wiring.Component):
     One memory serves them all: its line is the same place of the rows above, and is written back one row further on.
 
     Members: ``coming`` (In): in the next cycle ``pixel`` (In, C elements) has a pixel; ``above`` (Out): then, the same
-    place of the rows above, the oldest row first; ``line_last`` (In).
+    place of the rows above, the oldest row first; ``line_last`` (In, stable from the cycle before a raster's first
+    ``coming`` until its last).
     """
 
     def __init__(self, *, arch: Arch) -> None:
@@ -54,7 +55,10 @@ class LineBuffers(wiring.Component):
         m.submodules.ram = ram = Ram(bits=len(self.above.as_value()), depth=self._arch.line_depth)
         place, written, come = Signal(len(ram.read_addr)), Signal(len(ram.read_addr), reset_less=True), Signal()
         with m.If(self.coming):
-            m.d.sync += place.eq(Mux(place >= self.line_last, 0, place + 1))
+            m.d.sync += place.eq(Mux(place == self.line_last, 0, place + 1))
+        with m.Elif(place > self.line_last):
+            # the rows to come are shorter than those before, and their first pixel must be found again
+            m.d.sync += place.eq(0)
         m.d.sync += [come.eq(self.coming), written.eq(place)]
         m.d.comb += [
             ram.read_en.eq(self.coming),
@@ -131,7 +135,7 @@ class DepthwiseFeed(wiring.Component):
     """Gathers taps from the windows that are pixels of rasters; others pass it by.
 
     Members: ``windows`` (In, valid-only stream); ``coming`` (In): in the next cycle it has a pixel of a raster;
-    ``line_last`` (In, stable while such windows come); ``taps`` (Out, an array of columns of the taps of
+    ``line_last`` (In, as :class:`LineBuffers`); ``taps`` (Out, an array of columns of the taps of
     :class:`TapColumn`, c cycles after the window that completes them).
     """
 
