@@ -13,19 +13,24 @@ from numpy.typing import NDArray
 from systolith.spec.arch import Arch
 from systolith.spec.timing import MIN_PASS
 
-__all__ = ["Pass", "Schedule", "draw_blocks", "plan"]
+__all__ = ["Pass", "Schedule", "draw_blocks", "no_raster", "plan"]
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Windows (M, rows) that meet weights (rows, cols); the first and the last of their block's reduction or not."""
+    """Windows (M, window) that meet weights (rows, cols); the first and the last of their block's reduction or not."""
 
     windows: Ints
     weights: Ints
     first: bool
     last: bool
+
+    @property
+    def sums(self) -> Ints:
+        """(M, cols)."""
+        return np.asarray(self.windows[:, : len(self.weights)] @ self.weights)
 
 
 @dataclass
@@ -53,7 +58,7 @@ def draw_blocks(arch: Arch, seed: int, sizes: list[tuple[int, int]]) -> list[lis
     return [
         [
             Pass(
-                _extreme(rng, arch.act_bits, (pixels, arch.rows)),
+                _extreme(rng, arch.act_bits, (pixels, arch.window)),
                 _extreme(rng, arch.weight_bits, (arch.rows, arch.cols)),
                 first=index == 0,
                 last=index == count - 1,
@@ -77,7 +82,7 @@ def plan(arch: Arch, passes: list[Pass], rng: random.Random, *, relaxed: bool) -
         start = max(start, begin + arch.pass_lines)
         _load(schedule, arch, item.weights, begin)
         previous = start
-        start = max(_run(schedule, item, start, rng, relaxed), previous + arch.pass_lines)
+        start = max(_run(schedule, arch, item, start, rng, relaxed), previous + arch.pass_lines)
     earliest = min(schedule.weights)
     return Schedule(
         {cycle - earliest: payload for cycle, payload in schedule.windows.items()},
@@ -91,15 +96,23 @@ def _load(schedule: Schedule, arch: Arch, weights: Ints, begin: int) -> None:
         schedule.weights[begin + row] = {"row": row, "data": lines.tolist()}
 
 
-def _run(schedule: Schedule, item: Pass, start: int, rng: random.Random, relaxed: bool) -> int:
+def no_raster(arch: Arch) -> dict[str, Any]:
+    """What a window that is no pixel of a raster says to the depthwise feed."""
+    return {"dw": {"depthwise": 0, "emit": 1, "mask_x": 0, "mask_y": 0}} if arch.depthwise else {}
+
+
+def _run(schedule: Schedule, arch: Arch, item: Pass, start: int, rng: random.Random, relaxed: bool) -> int:
     """Enter the windows; returns the first cycle in which the next pass may begin.
 
     That is when every pixel's next window, even if no gap holds it up, comes MIN_PASS cycles after its present one.
     """
     cycle, following = start, start
+    final = len(item.windows) - 1
     for pixel, window in enumerate(item.windows):
-        tag = {"start": int(pixel == 0), "first": int(item.first), "last": int(item.last), "advance": pixel % 4}
-        schedule.windows[cycle] = {"vector": 0, "maximum": 0, "tag": tag, "data": window.tolist()}
+        # within a block the next pixel or row follows, behind it the next block or the descriptor's end
+        advance = pixel % 2 + 2 * (pixel == final)
+        tag = {"start": int(pixel == 0), "first": int(item.first), "last": int(item.last), "advance": advance}
+        schedule.windows[cycle] = {"vector": 0, "maximum": 0, "tag": tag, "data": window.tolist()} | no_raster(arch)
         following = max(following, cycle + 1, cycle - pixel + MIN_PASS)
         cycle += 1 + (rng.randrange(4) if relaxed and rng.random() < 0.4 else 0)
     return following
