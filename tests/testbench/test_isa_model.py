@@ -184,7 +184,7 @@ def _taps_by_the_word(
         parts = [mask >> (taps * part) & ((1 << taps) - 1) for part in range(4)]
         return any(parts[part] >> tap & 1 and place == at for part, at in enumerate((0, 1, last - 1, last)))
 
-    sums = {}
+    sums: dict[tuple[int, int], list[int]] = {}
     for number in range(len(weights) * wide * high):
         column, row, step = number % wide, number // wide % high, number // (wide * high)
         if column % (descriptor.skip_x + 1) or row % (descriptor.skip_y + 1):
