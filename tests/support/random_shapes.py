@@ -60,5 +60,5 @@ def _raster(rng: np.random.Generator, arch: Arch, made: Descriptor) -> tuple[Des
     outputs = [int(rng.integers(1, count + 1)) for count in most]
     last = [(count - 1) * (skip + 1) for count, skip in zip(outputs, skips, strict=True)]
     lag = int(rng.integers(0, 2 * wide + 3))
-    fields = {"last_x": last[0], "last_y": last[1], "skip_x": skips[0], "skip_y": skips[1], "lag": lag}
-    return replace(made, depthwise=True, **fields), (outputs[0], outputs[1])
+    made = replace(made, depthwise=True, lag=lag, skip_x=skips[0], skip_y=skips[1], last_x=last[0], last_y=last[1])
+    return made, (outputs[0], outputs[1])

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leads are the largest that are safe: by the rule of :mod:`systolith.spec.isa`, told element by element, and on the
+clock of the whole control, where no element is read before it is stored.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from systolith.compiler.nest import Stride, make_loops, make_walk
+from systolith.compiler.overlap import overlap
+from systolith.spec import timing
+from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.isa import Descriptor, Op, Walk, lead_free
+from tests.support.engine_clock import EngineClock, windows
+from tests.support.random_shapes import random_shape
+
+PIXELS = 42
+"""As many as a random shape has at most."""
+SMALL: dict[str, Any] = {"act_lines": 256, "acc_depth": PIXELS}
+ARCHS = [
+    PRESETS["tiny"].with_(**SMALL),
+    PRESETS["4x4"].with_(**SMALL),
+    PRESETS["8x8"].with_(**SMALL),
+    PRESETS["16x16"].with_(**SMALL),
+    PRESETS["8x8"].with_(name="four cycles a vector", lane_cycles=4, act_segments=1, **SMALL),
+    PRESETS["tiny"].with_(name="no residual", residual=False, **SMALL),
+    Arch(name="16x4", rows=16, cols=4, lane_cycles=2, **SMALL),
+]
+
+
+# ---------------------------------------------------------------------- the rule, element by element
+
+
+def _visited(start: int, counts: Sequence[int], steps: Sequence[int]) -> Iterator[int]:
+    """A hardware walk: one addition an iteration."""
+    position = start
+    for indices in itertools.product(*(range(count) for count in reversed(counts))):
+        yield position
+        for level, index in enumerate(indices[::-1]):
+            if index != counts[level] - 1:
+                position += steps[level]
+                break
+
+
+def _stored(descriptor: Descriptor, walk: Walk, arch: Arch) -> list[set[int]]:
+    """Elements of a walk, store by store."""
+    across, down = descriptor.loops[0].count, descriptor.loops[1].count
+    if descriptor.op == Op.VECTOR:
+        across, down = descriptor.loops[3].count, descriptor.loops[4].count
+    elif descriptor.depthwise:
+        across = len(range(0, descriptor.last_x + 1, descriptor.skip_x + 1))
+        down = len(range(0, descriptor.last_y + 1, descriptor.skip_y + 1))
+    size = 1 << arch.act_addr_bits
+    places = _visited(walk.base, (across, down, descriptor.loops[5].count), (walk.x, walk.y, walk.block))
+    return [{(place + lane) % size for lane in range(arch.cols)} for place in places]
+
+
+def _read(descriptor: Descriptor, arch: Arch) -> list[set[int]]:
+    """Elements that meet weights or are pooled, window by window. Below a raster's taps all weights are 0."""
+    counts, size = [loop.count for loop in descriptor.loops], 1 << arch.act_addr_bits
+    rows = _visited(descriptor.row_start, counts, [loop.row_step for loop in descriptor.loops])
+    cols = _visited(descriptor.col_start, counts, [loop.col_step for loop in descriptor.loops])
+    lanes = arch.rows if descriptor.op == Op.MATRIX and not descriptor.depthwise else arch.cols
+    return [
+        {
+            (descriptor.base + row + col + lane) % size
+            for lane in range(lanes)
+            if 0 <= row < descriptor.plane and 0 <= col + lane < descriptor.row_len
+        }
+        for row, col in zip(rows, cols, strict=True)
+    ]
+
+
+def _earliest(descriptor: Descriptor, arch: Arch, *, paced: bool) -> list[int]:
+    """When each window is issued, after the beginning, if nothing but weights (``paced``) is waited for."""
+    cycles, cycle, start = [], timing.START_LATENCY - 1, -1000
+    for window in windows(descriptor):
+        cycle += 1
+        if window.starts and paced:
+            cycle = max(cycle, start + timing.pass_cycles(arch, 0))
+            start = cycle
+        cycles.append(cycle)
+    return cycles
+
+
+def _first_sum(descriptor: Descriptor, arch: Arch) -> int:
+    """Its earliest cycle, after the beginning."""
+    issued, made = _earliest(descriptor, arch, paced=True), list(windows(descriptor))
+    vector = descriptor.op == Op.VECTOR
+    if arch.buffered and not vector:
+        filled = next(cycle for cycle, one in zip(issued, made, strict=True) if one.pixels)
+        return filled + timing.sum_cycles(arch, vector=False) + 1 + timing.DRAIN_LATENCY
+    result = next(cycle for cycle, one in zip(issued, made, strict=True) if one.result)
+    return result + timing.sum_cycles(arch, vector=vector)
+
+
+def _is_safe(program: Sequence[Descriptor], number: int, lead: int, arch: Arch) -> bool:
+    """Whether a descriptor may begin in cycle 0 when the last store of those before is made in cycle ``lead``."""
+    descriptor, before = program[number], program[number - 1]
+    drained = arch.buffered and descriptor.op == before.op == Op.MATRIX
+    if not drained and _first_sum(descriptor, arch) < lead + 2:
+        return False
+    stores = [one for other in program[:number] for one in _stored(other, other.out, arch)]
+    latest: dict[int, int] = {}
+    for follow, elements in enumerate(reversed(stores)):
+        for element in elements:
+            latest.setdefault(element, lead - follow * arch.lane_cycles)
+    issued = _earliest(descriptor, arch, paced=not descriptor.depthwise)
+    return all(
+        latest.get(element, -1) < cycle + timing.READ_LATENCY
+        for elements, cycle in zip(_read(descriptor, arch), issued, strict=False)
+        for element in elements
+    )
+
+
+def _random(rng: np.random.Generator, arch: Arch) -> list[Descriptor]:
+    return [random_shape(rng, arch) for _ in range(rng.integers(2, 5))]
+
+
+@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: arch.name)
+def test_leads_are_the_largest_that_are_safe(arch: Arch) -> None:
+    free = lead_free(arch)
+    for seed in range(25):
+        program = overlap(_random(np.random.default_rng(seed), arch), arch)
+        for number, descriptor in enumerate(program[1:], 1):
+            lead = descriptor.lead
+            drained = arch.buffered and descriptor.op == program[number - 1].op == Op.MATRIX
+            where = f"seed {seed}, descriptor {number}, lead {lead}"
+            assert _is_safe(program, number, lead, arch), where
+            assert lead >= free - 1 if lead >= free - 1 else not _is_safe(program, number, lead + 1, arch), where
+            assert lead < free or drained, where
+
+
+def _pointwise(out: int, source: int, pixels: int, arch: Arch, *, blocks: int = 1, pitch: int = 0) -> Descriptor:
+    """A convolution of a line of pixels, each ``pitch`` elements (R by default) of which it takes R."""
+    pitch, cols = pitch or arch.rows, arch.cols
+    return Descriptor(
+        op=Op.MATRIX,
+        loops=make_loops([Stride(pixels, col=pitch), *[Stride()] * 4, Stride(blocks)]),
+        base=source,
+        plane=1,
+        row_len=pixels * pitch,
+        out=make_walk(out, (pixels, blocks * cols), (1, 0), (blocks, cols)),
+    )
+
+
+def _pair(pixels: int) -> list[Descriptor]:
+    """Two layers, the second on the first one's output."""
+    arch = PRESETS["8x8"]
+    return overlap([_pointwise(0, 8192, pixels, arch), _pointwise(4096, 0, pixels, arch)], arch)
+
+
+@pytest.mark.parametrize(("pixels", "lead"), [(4, 5), (12, 13), (14, 15), (15, 16), (40, 16)])
+def test_a_known_case_to_the_cycle(pixels: int, lead: int) -> None:
+    """Pixel 0, stored ``pixels - 1`` cycles before the last, is read 3 cycles after the beginning, and so on: at most
+    ``pixels - 1 + 3 - 1`` cycles may be left. The first sum comes after 2 + 4 + (1 + 3 + 7) + 1 cycles; 2 less may be.
+    """
+    assert [one.lead for one in _pair(pixels)] == [0, lead]
+
+
+# ---------------------------------------------------------------------- the clock
+
+
+def _early_accesses(program: Sequence[Descriptor], arch: Arch) -> list[str]:
+    """What is read before it is stored in a real run, and sums that come too early."""
+    clock = EngineClock(arch, program)
+    clock.run()
+    stores, reads = iter(clock.stores), iter(clock.reads)
+    written: dict[int, int] = {}
+    last, early = -10, []
+    for number, descriptor in enumerate(program):
+        read = [next(reads) for _ in windows(descriptor)]
+        for window, (elements, cycle) in enumerate(zip(_read(descriptor, arch), read, strict=False)):
+            if any(written.get(element, -1) >= cycle for element in elements):
+                early.append(f"descriptor {number}, window {window}")
+        made = [(next(stores), elements) for elements in _stored(descriptor, descriptor.out, arch)]
+        sums = [cycle - timing.store_cycles(arch) for cycle, _ in made]
+        if sums[0] < last + 2:
+            early.append(f"descriptor {number}, first sum")
+        if descriptor.residual:
+            for summed, elements in zip(sums, _stored(descriptor, descriptor.res, arch), strict=True):
+                if any(written.get(element, -1) >= summed + timing.lanes_after_sum(arch) - 1 for element in elements):
+                    early.append(f"descriptor {number}, operand")
+        written |= {element: cycle for cycle, elements in made for element in elements}
+        last = made[-1][0]
+    return early
+
+
+@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: arch.name)
+def test_nothing_is_read_before_it_is_stored(arch: Arch) -> None:
+    for seed in range(40):
+        program = overlap(_random(np.random.default_rng(seed), arch), arch)
+        assert not _early_accesses(program, arch), f"seed {seed}"
+
+
+def test_the_clock_notices_a_descriptor_that_begins_too_early() -> None:
+    first, second = _pair(12)
+    late = [lead for lead in range(32) if _early_accesses([first, replace(second, lead=lead)], PRESETS["8x8"])]
+    assert late[0] == second.lead + 1
+
+
+def _behind_two_banks(arch: Arch, second: Descriptor) -> list[str]:
+    """What a descriptor reads early of the first of two blocks, both of which wait for the drain when it begins."""
+    first = _pointwise(0, arch.act_depth // 2, arch.acc_depth, arch, blocks=2)
+    return _early_accesses(overlap([first, second], arch), arch)
+
+
+@pytest.mark.parametrize("depth", range(8, 64))
+def test_a_bank_that_is_free_is_not_yet_stored(depth: int) -> None:
+    arch = PRESETS["8x8"].with_(lane_cycles=8, acc_depth=depth, act_lines=1024)
+    assert not _behind_two_banks(arch, _pointwise(arch.act_depth // 2, 0, depth, arch, pitch=16))
+
+
+@pytest.mark.parametrize("depth", range(8, 64))
+@pytest.mark.parametrize("high", [2, 3, 4])
+def test_rasters_begin_before_they_wait_for_a_bank(depth: int, high: int) -> None:
+    arch = PRESETS["8x8"].with_(lane_cycles=8, acc_depth=depth, act_lines=1024)
+    wide = depth // high
+    second = _pointwise(arch.act_depth // 2, 0, depth, arch, pitch=16)
+    nest = [Stride(wide, col=16), Stride(high, col=wide * 16)]
+    lag = min(arch.tap_rows - 1, high - 1) * wide
+    raster = replace(second, depthwise=True, loops=make_loops(nest), lag=lag, last_x=wide - 1)
+    assert not _behind_two_banks(arch, raster)
