@@ -5,8 +5,10 @@ The engine does not wait for a descriptor's last store before it issues the next
 many cycles may be left to it. Two bounds follow from the fixed latencies (:mod:`systolith.spec.timing`). A window must
 be read after the stores of its elements: a store that ``e`` others follow is made at least ``e * lane_cycles`` cycles
 before the last, and window ``k`` is issued at least so many cycles after the first as lie between them undisturbed. And
-sums must not reach the lanes before the last store, unless a drain sees to that. Only the descriptor directly before
-counts: the back section of one is not read before the last store of the one before the one before.
+sums must not reach the lanes before the last store, unless a drain sees to that. Where it does, a descriptor need not
+even wait until the time of the last store is known, if what it reads is stored when a bank is free for it. Only the
+descriptor directly before counts: the back section of one is not read before the last store of the one before the one
+before.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from systolith.spec import timing
 from systolith.spec.arch import Arch
 from systolith.spec.isa import Descriptor, Op, Walk, lead_free
 
-from .issue_model import output_counts
+from .issue_model import output_counts, output_pixels
 from .nest import coordinates, positions
 from .plan import Ints
 
@@ -89,11 +91,36 @@ def _first_sum(descriptor: Descriptor, arch: Arch) -> int:
     return since + last + 1 + timing.DRAIN_LATENCY
 
 
+def _is_free(descriptor: Descriptor, before: Descriptor, arch: Arch, writers: Ints, last: int) -> bool:
+    """Whether a MATRIX may begin while accumulators of the one before wait for their drain.
+
+    Its first block waits for a bank, and so finds one bank at most that is not read out, but for the windows ahead of
+    a raster's first candidate: those find up to two.
+    """
+    pace = arch.lane_cycles
+    bank = pace * output_pixels(before)
+    banks = min(2, before.loops[5].count) * bank
+    # the drain goes on with the next bank, or the sums of the last one are still in the array
+    begins = max(pace - 1, timing.sum_cycles(arch, vector=False) - timing.START_LATENCY)
+    ends = begins - pace + timing.DRAIN_LATENCY + timing.store_cycles(arch)
+    for windows, addresses in _reads(descriptor, arch):
+        waited = _matrix_cycles(descriptor, arch, windows) - descriptor.lag
+        if waited[0] > bank + ends:
+            break
+        left = np.where(waited < 0, banks - windows, bank - waited) + ends
+        followed = (last - writers[addresses]).min(axis=1) * pace
+        if (followed + timing.READ_LATENCY <= left).any():
+            return False
+    return True
+
+
 def _lead(descriptor: Descriptor, before: Descriptor, arch: Arch, writers: Ints, last: int) -> int:
-    free = lead_free(arch)
-    drained = arch.buffered and descriptor.op == before.op == Op.MATRIX
-    # a sum comes two cycles after the last store or later
-    most = free if drained else min(free - 1, _first_sum(descriptor, arch) + timing.START_LATENCY - 2)
+    most = lead_free(arch) - 1
+    if not (arch.buffered and descriptor.op == before.op == Op.MATRIX):
+        # a sum comes two cycles after the last store or later
+        most = min(most, _first_sum(descriptor, arch) + timing.START_LATENCY - 2)
+    elif _is_free(descriptor, before, arch, writers, last):
+        return lead_free(arch)
     return _data_lead(descriptor, arch, writers, last, most)
 
 
