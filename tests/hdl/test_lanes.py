@@ -11,7 +11,7 @@ from systolith.hdl.lanes import Lane, Lanes
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 from systolith.spec.fixed import LaneWidths, Scaler, make_add_multiplier, make_scaler, requantise, residual_add
-from systolith.spec.timing import lane_latency
+from systolith.spec.timing import OPERAND_DELAY, lane_latency
 from tests.support.simulate import simulate
 
 Element = dict[str, int]
@@ -122,8 +122,11 @@ def check(cases: Cases, configs: int, elements: int, target: Target) -> None:
             stream = [*exact_ties(cases), *(cases.element() for _ in range(elements))]
             pairs = list(zip(stream, reversed(stream), strict=True))
             for cycle in range(len(pairs) + latency):
-                if cycle < len(pairs):
-                    ctx.set(dut.input, list(pairs[cycle]))
+                for lane, element in enumerate(pairs[cycle] if cycle < len(pairs) else ()):
+                    ctx.set(dut.input[lane], element | ({"residual": 0} if cases.arch.residual else {}))
+                late = cycle - OPERAND_DELAY
+                for lane, element in enumerate(pairs[late] if cases.arch.residual and 0 <= late < len(pairs) else ()):
+                    ctx.set(dut.input[lane].residual, element["residual"])
                 if cycle >= latency:
                     for lane, element in enumerate(pairs[cycle - latency]):
                         assert ctx.get(dut.output[lane]) == cases.expected(config, element), (config, element)

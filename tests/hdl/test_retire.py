@@ -119,7 +119,7 @@ class Case:
 
 
 class Bench:
-    """Sums in at random distances, operands two cycles after demand, stores compared in time, place and value."""
+    """Sums in at random distances, operands three cycles after demand, stores compared in time, place and value."""
 
     def __init__(self, arch: Arch, seed: int) -> None:
         self.arch, self.rng = arch, random.Random(seed)
@@ -129,7 +129,7 @@ class Bench:
         self.operands: dict[int, int] = {}
         """The operand reads to come: address by cycle."""
         self.cycle = 0
-        self.answers = [self.memories.vector(0)] * 2
+        self.answers = [self.memories.vector(0)] * 3
         self.coming = (0, 0)
 
     async def load(self, ctx: Any) -> None:

@@ -66,8 +66,8 @@ class ActivationMemory(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from a request to the data."""
-        return 2
+        """Cycles from a request to the data: a register in front of the memory, the memory, and one behind it."""
+        return 3
 
     @property
     def _offset_bits(self) -> int:
@@ -81,16 +81,27 @@ class ActivationMemory(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         near, far, further = self._locate(m)
-        segments = [self._make_segment(m, segment, near, far, further) for segment in range(self._arch.act_segments)]
+        segments = [
+            self._late(m, segment, self._make_segment(m, segment, near, far, further))
+            for segment in range(self._arch.act_segments)
+        ]
         banks = []
         for bank in range(self._arch.banks):
             line = Mux(further[bank], far, near)
-            parts = [segment[bank].read_data for segment in segments]
+            parts = [segment[bank] for segment in segments]
             banks.append(self._select(m, f"bank{bank}", self.window_en | self.host_read, line, parts))
         m.d.comb += self.window_data.eq(Cat(banks))
         if self._arch.residual:
-            self._serve_operand(m, [Cat(bank.read_data for bank in segment) for segment in segments])
+            self._serve_operand(m, [Cat(segment) for segment in segments])
         return m
+
+    def _late(self, m: Module, segment: int, banks: list[LineMemory]) -> list[Signal]:
+        """What the banks answer, from registers: a large memory answers late in its cycle."""
+        answers = []
+        for index, bank in enumerate(banks):
+            answers.append(Signal(len(bank.read_data), name=f"answer{segment}_{index}", reset_less=True))
+            m.d.sync += answers[-1].eq(bank.read_data)
+        return answers
 
     def _line_of(self, address: Value) -> Value:
         return address[self._offset_bits :]
@@ -172,7 +183,7 @@ class ActivationMemory(wiring.Component):
         upper = Signal(name=f"{name}_upper", reset_less=True)
         with m.If(enable):
             m.d.sync += upper.eq(line[-1])
-        return Mux(delayed(m, upper, 1, 1, f"{name}_upper_late"), parts[1], parts[0])
+        return Mux(delayed(m, upper, 1, self.latency - 1, f"{name}_upper_late"), parts[1], parts[0])
 
     def _serve_operand(self, m: Module, lines: list[Value]) -> None:
         """The C elements asked for, from the segments' whole lines."""

@@ -188,7 +188,7 @@ class Engine(wiring.Component):
             memory.host_write.eq(port.write_activations),
             memory.host_line.eq(port.line),
             memory.host_data.eq(port.data_activations),
-            port.value_activations.eq(fetch.line),
+            port.value_activations.eq(memory.window_data),
         ]
 
     def _count(self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, counters: Counters) -> None:

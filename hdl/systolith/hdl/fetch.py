@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fetch stage: from the coordinates of a window to its elements.
 
-Five cycles (:data:`systolith.spec.timing.FETCH_LATENCY`): address and bounds; two for the memory; a register, since a
-large memory answers late in its cycle; rotation and masking.
+Five cycles (:data:`systolith.spec.timing.FETCH_LATENCY`): address and bounds; three for the memory with its registers;
+rotation and masking.
 """
 
 from __future__ import annotations
@@ -58,8 +58,7 @@ class Fetch(wiring.Component):
         config: In; of the window that is issued in the same cycle.
         issue: In; valid-only stream. Whoever issues sees to it that the memory serves the read in the next cycle.
         memory_en, memory_addr: Out; the read request, one cycle after the issue.
-        memory_data: In; two cycles later: the line's elements in bank order.
-        line: Out; ``memory_data`` from a register.
+        memory_data: In; three cycles later: the line's elements in bank order.
         coming: Out; in the next cycle ``windows`` has a pixel of a raster (with the depthwise feed). line_last: Out;
             then, of its descriptor.
         windows: Out; valid-only stream, FETCH_LATENCY cycles after the issue.
@@ -75,7 +74,6 @@ class Fetch(wiring.Component):
                 "memory_en": Out(1),
                 "memory_addr": Out(arch.act_addr_bits),
                 "memory_data": In(data.ArrayLayout(signed(arch.act_bits), arch.line)),
-                "line": Out(data.ArrayLayout(signed(arch.act_bits), arch.line)),
                 "coming": Out(1),
                 "line_last": Out(clog2(arch.line_depth)),
                 "windows": Out(flow(WindowPayload(arch))),
@@ -89,10 +87,7 @@ class Fetch(wiring.Component):
         self._carry_tag(m)
         self._address(m)
         inside = self._inside(m)
-        line = Signal.like(self.memory_data, name="line_register", reset_less=True)
-        m.d.sync += line.eq(self.memory_data)
-        m.d.comb += self.line.eq(line)
-        rotated = self._rotate(m, line)
+        rotated = self._rotate(m, self.memory_data)
         fill = delayed(m, self.config.fill, signed(arch.act_bits), FETCH_LATENCY - 1, "fill")
         if arch.depthwise:
             lines = delayed(m, self.config.line_last, len(self.line_last), FETCH_LATENCY - 1, "line_last")

@@ -20,6 +20,7 @@ from systolith.hdl.skew import delayed
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 from systolith.spec.fixed import LaneWidths
+from systolith.spec.timing import OPERAND_DELAY
 
 __all__ = ["Lane", "Lanes"]
 
@@ -65,7 +66,8 @@ class Lane(wiring.Component):
     """One lane.
 
     Members: ``config`` (In, :class:`~systolith.hdl.payload.LaneConfig`, stable while elements are in the lane; its bit
-    ``residual`` is taken as set), ``input`` (In, :class:`~systolith.hdl.payload.LanePayload`), ``output`` (Out, signed
+    ``residual`` is taken as set), ``input`` (In, :class:`~systolith.hdl.payload.LanePayload`, whose ``residual`` comes
+    :data:`~systolith.spec.timing.OPERAND_DELAY` cycles after the rest), ``output`` (Out, signed
     ``act_bits``; :func:`systolith.spec.timing.lane_latency` cycles later).
     """
 
@@ -135,7 +137,7 @@ class Lane(wiring.Component):
     def _add_residual(self, m: Module, own: Value) -> Signal:
         """The sum of the scaled operands of the residual add, in a register."""
         widths, config = self._widths, self.config
-        residual = delayed(m, self.input.residual, signed(self._arch.act_bits), 6, "residual")
+        residual = delayed(m, self.input.residual, signed(self._arch.act_bits), 6 - OPERAND_DELAY, "residual")
         other = (residual - config.res_zero)[: widths.delta].as_signed()
         scaled = self._multiply(m, "own", own, config.m_own), self._multiply(m, "other", other, config.m_res)
         return self._stage(m, "total", scaled[0] + scaled[1], len(scaled[0]) + 1)

@@ -25,7 +25,7 @@ from systolith.hdl.walker import Walker
 from systolith.spec import link
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import Section
-from systolith.spec.timing import lane_latency, lanes_after_sum
+from systolith.spec.timing import OPERAND_DELAY, lane_latency, lanes_after_sum
 
 __all__ = ["Retire"]
 
@@ -50,7 +50,7 @@ class Retire(wiring.Component):
         sums: In; valid-only stream.
         operand_next, store_next: Out; the next cycle will read an operand, make a store.
         operand_en, operand_addr: Out; a C-vector of residual operands is read.
-        operand_data: In; two cycles later.
+        operand_data: In; three cycles later.
         store_en, store_addr, store_data: Out; a C-vector is stored.
         host_write, host_line, host_data: In; write a parameter line. Only when no run is active.
     """
@@ -167,7 +167,7 @@ class Retire(wiring.Component):
         ]
         if not arch.buffered:
             return Value.cast(self.operand_data)
-        came = delayed(m, asked, 1, self._wait, "operands_came")
+        came = delayed(m, asked, 1, self._wait + OPERAND_DELAY, "operands_came")
         held = Signal(len(Value.cast(self.operand_data)), name="operands", reset_less=True)
         present = Mux(came, Value.cast(self.operand_data), held)
         m.d.sync += held.eq(present >> (arch.lanes * arch.act_bits))

@@ -16,6 +16,7 @@ __all__ = [
     "FETCH_LATENCY",
     "MIN_PASS",
     "NEST_LATENCY",
+    "OPERAND_DELAY",
     "READ_LATENCY",
     "START_LATENCY",
     "VECTOR_LATENCY",
@@ -56,6 +57,10 @@ MIN_PASS = 4
 VECTOR_LATENCY = 1
 """From a pixel's last window to its result in the vector unit."""
 
+OPERAND_DELAY = 2
+"""From a lane's input to its residual operand, whose read takes longer than the parameters' and which meets the rest
+later."""
+
 _REQUANTISE, _ADD = 7, 5
 """Registers of a lane: bias, coarse shift, fine shift, product (two), rounding (two); residual add: operands, products
 (two), sum, rounding; the second register of the first rounding is that of the operands."""
@@ -72,8 +77,8 @@ def lane_latency(arch: Arch) -> int:
 
 
 def lanes_after_sum(arch: Arch) -> int:
-    """From a sum to the lanes' input: split into steps that meet their parameters; a residual operand's two cycles."""
-    return 3 if arch.residual else 1
+    """From a sum to the lanes' input: split into steps that meet their parameters; with residual adds a register more."""
+    return 2 if arch.residual else 1
 
 
 def pass_cycles(arch: Arch, pixels: int) -> int:
