@@ -14,7 +14,19 @@ from systolith.hdl.target import Target
 
 from .tools import find_tool
 
-__all__ = ["FLOWS", "LOG_LINES", "NAME", "Flow", "FlowError", "Step", "run_flow"]
+__all__ = [
+    "FLOWS",
+    "LOG_LINES",
+    "NAME",
+    "REPORT",
+    "ROUTE",
+    "SYNTHESIS",
+    "Flow",
+    "FlowError",
+    "Progress",
+    "Step",
+    "run_flow",
+]
 
 NAME = "top"
 """Base name of all files of a build."""
@@ -55,21 +67,23 @@ class Flow:
     """What the report calls a kind of cell, to nextpnr's name of it."""
 
 
-_SYNTHESIS = Step(title="synthesis", tool="yosys", arguments=lambda _: ["-q", "-l", f"{NAME}.rpt", f"{NAME}.ys"])
+SYNTHESIS = Step(title="synthesis", tool="yosys", arguments=lambda _: ["-q", "-l", f"{NAME}.rpt", f"{NAME}.ys"])
+"""Runs the script of the design."""
 
-_ROUTE = ["--quiet", "--timing-allow-fail", "--log", f"{NAME}.tim", "--report", REPORT, "--json", f"{NAME}.json"]
+ROUTE = ["--quiet", "--timing-allow-fail", "--log", f"{NAME}.tim", "--report", REPORT, "--json", f"{NAME}.json"]
+"""nextpnr's arguments for every family."""
 
 
 def _ecp5(platform: Any) -> list[str]:
     size = platform.device.removeprefix("LFE5U-").removesuffix("F")
     package = {"BG256": "CABGA256", "BG381": "CABGA381"}[platform.package]
     device = [f"--{size}k", "--package", package, "--speed", platform.speed]
-    return [*_ROUTE, *device, "--lpf", f"{NAME}.lpf", "--textcfg", f"{NAME}.config"]
+    return [*ROUTE, *device, "--lpf", f"{NAME}.lpf", "--textcfg", f"{NAME}.config"]
 
 
 def _ice40(platform: Any) -> list[str]:
     device = [f"--{platform.device.removeprefix('iCE40').lower()}", "--package", platform.package.lower()]
-    return [*_ROUTE, *device, "--pcf", f"{NAME}.pcf", "--asc", f"{NAME}.asc"]
+    return [*ROUTE, *device, "--pcf", f"{NAME}.pcf", "--asc", f"{NAME}.asc"]
 
 
 def _pack_ecp5(_: Any) -> list[str]:
@@ -79,7 +93,7 @@ def _pack_ecp5(_: Any) -> list[str]:
 FLOWS: dict[Target, Flow] = {
     Target.ECP5: Flow(
         steps=(
-            _SYNTHESIS,
+            SYNTHESIS,
             Step(title="place and route", tool="nextpnr-ecp5", arguments=_ecp5),
             Step(title="bitstream", tool="ecppack", arguments=_pack_ecp5),
         ),
@@ -89,7 +103,7 @@ FLOWS: dict[Target, Flow] = {
     ),
     Target.ICE40: Flow(
         steps=(
-            _SYNTHESIS,
+            SYNTHESIS,
             Step(title="place and route", tool="nextpnr-ice40", arguments=_ice40),
             Step(title="bitstream", tool="icepack", arguments=lambda _: [f"{NAME}.asc", f"{NAME}.bin"]),
         ),

@@ -11,8 +11,11 @@ from rich.table import Table
 
 from systolith.api.bench_nets import ARRAYS, bench_nets
 from systolith.api.bench_networks.catalogue import NETWORKS
+from systolith.api.bench_physical import bench_physical
 from systolith.api.bench_tools import bench_tools
 from systolith.api.errors import Mismatch
+from systolith.boards.physical import DEVICES, Physical
+from systolith.boards.resources import total_use
 from systolith.cli.bench_tables import nets_tables
 from systolith.cli.console import json_option, out, steps, write_json
 from systolith.cli.options import simulator_option
@@ -114,3 +117,39 @@ def nets(
     findings = [f"{one['net']} on {one['arch']}: {text}" for one in figures["records"] for text in one["findings"]]
     if findings:
         raise Mismatch("; ".join(findings))
+
+
+def _physical_table(result: Physical) -> Table:
+    speed = f", {result.fmax_mhz:g} MHz, slowest {result.critical_path}" if result.fmax_mhz else ""
+    table = Table(title=f"{result.arch} on {DEVICES[result.device].title}{speed}", title_justify="left")
+    table.add_column("block")
+    kinds = [kind for kind, number in total_use(result.blocks).items() if number]
+    for kind in kinds:
+        table.add_column(kind.upper(), justify="right")
+    rows = result.blocks | {"all, modules apart": total_use(result.blocks)}
+    for name, use in rows.items():
+        table.add_row(name, *(f"{use[kind]:,}" for kind in kinds))
+    if result.routed:
+        used = {kind: f"{use['used']:,}/{use['available']:,}" for kind, use in result.routed.items()}
+        table.add_row("all, routed", *(used.get(kind, "") for kind in kinds))
+    return table
+
+
+@command.command()
+@click.option("--arch", "archs", multiple=True, default=["8x8"], show_default=True, help="An engine; may be repeated.")
+@click.option("--device", type=click.Choice(list(DEVICES)), help="By default the iCE40 for archs made for it.")
+@click.option("--no-route", is_flag=True, help="Only count cells: minutes less, and the same figures every time.")
+@click.option("--seed", default=1, show_default=True, help="Of the placement; Fmax differs by some MHz.")
+@json_option
+def physical(archs: tuple[str, ...], device: str | None, no_route: bool, seed: int, json_file: Path | None) -> None:
+    """Measure the engine alone on an FPGA: Fmax of the routed design, and cells by block.
+
+    The engine is synthesised, placed and routed by the packaged tools, behind registers and without a board's shell.
+    Routing takes about five minutes for 8x8, half an hour for 16x16 and one for the iCE40's. Cells by block are those of
+    a synthesis that keeps the modules apart; the routed design is optimised as a whole.
+    """
+    with steps("bench") as step:
+        results = bench_physical(archs, device, route=not no_route, seed=seed, step=step)
+    if not write_json(json_file, {"engines": [result.to_json() for result in results]}):
+        for result in results:
+            out.print(_physical_table(result))
