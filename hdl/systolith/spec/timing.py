@@ -77,7 +77,7 @@ def lane_latency(arch: Arch) -> int:
 
 
 def lanes_after_sum(arch: Arch) -> int:
-    """From a sum to the lanes' input: split into steps that meet their parameters; with residual adds a register more."""
+    """From a sum to the lanes' input: split into steps that meet their parameters; with residual adds one more."""
     return 2 if arch.residual else 1
 
 
