@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from systolith.api.bench_networks.catalogue import NETWORKS
+from systolith.boards.physical import Physical
 from systolith.cli.commands import bench
 from systolith.cli.exit_codes import ExitCode
 from tests.support.command import run
@@ -82,3 +83,36 @@ def test_an_unknown_network_is_a_wrong_command_line() -> None:
     outcome = run("bench", "nets", "--net", "resnet9000")
     assert outcome.code == ExitCode.USAGE
     assert "resnet8" in outcome.err
+
+
+PHYSICAL = Physical(
+    arch="8x8",
+    device="ecp5-85f",
+    blocks={"array": {"lut": 2000, "ff": 10, "dsp": 64, "bram": 0, "spram": 0}},
+    fmax_mhz=101.5,
+    critical_path="a -> b",
+    routed={"lut": {"used": 1900, "available": 83640}},
+)
+
+
+def test_physical_table_and_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(bench, "bench_physical", lambda *names, **options: seen.append((names, options)) or [PHYSICAL])
+    lines = run("bench", "physical", "--arch", "8x8", "--no-route", "--seed", "2").out.splitlines()
+    assert lines[0].strip() == "8x8 on LFE5U-85F, speed grade 6"
+    assert lines[-1] == "101.5 MHz; slowest: a -> b"
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
+    assert rows == [
+        ["array", "2,000", "10", "64"],
+        ["all, modules apart", "2,000", "10", "64"],
+        ["all, routed", "1,900/83,640", "", ""],
+    ]
+    assert seen[0][0] == (("8x8",), None)
+    assert {key: seen[0][1][key] for key in ("route", "seed")} == {"route": False, "seed": 2}
+    figures = json.loads(run("bench", "physical", "--json", "-").out)["engines"][0]
+    assert {key: figures[key] for key in ("arch", "fmax_mhz", "lut", "dsp")} == {
+        "arch": "8x8",
+        "fmax_mhz": 101.5,
+        "lut": 2000,
+        "dsp": 64,
+    }

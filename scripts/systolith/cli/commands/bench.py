@@ -120,8 +120,7 @@ def nets(
 
 
 def _physical_table(result: Physical) -> Table:
-    speed = f", {result.fmax_mhz:g} MHz, slowest {result.critical_path}" if result.fmax_mhz else ""
-    table = Table(title=f"{result.arch} on {DEVICES[result.device].title}{speed}", title_justify="left")
+    table = Table(title=f"{result.arch} on {DEVICES[result.device].title}", title_justify="left")
     table.add_column("block")
     kinds = [kind for kind, number in total_use(result.blocks).items() if number]
     for kind in kinds:
@@ -153,3 +152,5 @@ def physical(archs: tuple[str, ...], device: str | None, no_route: bool, seed: i
     if not write_json(json_file, {"engines": [result.to_json() for result in results]}):
         for result in results:
             out.print(_physical_table(result))
+            if result.fmax_mhz is not None:
+                click.echo(f"{result.fmax_mhz:g} MHz; slowest: {result.critical_path}")
