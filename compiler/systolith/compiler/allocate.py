@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Places tensors in the activation memory by lifetime.
 
-Views share their source's memory; an element-wise result takes its operand's place where that is the operand's last
-use. What is left are buffers with a size and a lifetime, packed greedily in several orders of which the best is kept
+Views share their source's memory; a result whose every pixel comes from the same pixel of an operand, read before the
+result is stored, takes the operand's place where that is the operand's last use. What is left are buffers with a size and a lifetime, packed greedily in several orders of which the best is kept
 (largest first is the classic heuristic for this dynamic storage allocation problem). With two memory segments,
 tensors that a layer accesses in the same cycle are kept in different segments where that costs no memory.
 """
@@ -86,12 +86,32 @@ class _Roots:
         return self.last[self.root[name]] == index
 
 
-def _overwritable(node: Node) -> tuple[str, ...]:
-    """Operands that a node reads element by element, each before the result is stored there."""
+def _pointwise(node: Node, graph: Graph, arch: Arch) -> bool:
+    """Whether a convolution reads each pixel once, in the order in which it stores them: one block of one pass."""
+    if node.op != "QConv":
+        return False
+    outputs, inputs, *kernel = graph.constant(node.attributes["weight"]).shape
+    own = node.attributes
+    still = [*kernel, *own["strides"]] == [1] * 4 and not any(own["pads"])
+    return still and own["group"] == 1 and inputs <= arch.rows and outputs <= arch.cols
+
+
+def _overwritable(node: Node, graph: Graph, arch: Arch) -> tuple[str, ...]:
+    """Operands that a node reads pixel by pixel, each before the result is stored there."""
     if node.op in ("QAdd", "QRequant"):
         return node.inputs
     residual = residual_of(node)
-    return (residual,) if residual is not None else ()
+    if residual is not None:
+        return (residual,)
+    return node.inputs if _pointwise(node, graph, arch) else ()
+
+
+def _same_places(one: Layout, other: Layout) -> bool:
+    """Whether each pixel of two tensors would lie at the same place."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("height", "width", "channel_pitch", "row_pitch", "block")
+    )
 
 
 def _join_views(graph: Graph) -> _Roots:
@@ -103,12 +123,12 @@ def _join_views(graph: Graph) -> _Roots:
     return roots
 
 
-def _join_in_place(graph: Graph, layouts: Mapping[str, Layout], roots: _Roots) -> None:
+def _join_in_place(graph: Graph, layouts: Mapping[str, Layout], roots: _Roots, arch: Arch) -> None:
     """In-place results joined to their operands' buffers."""
     for index, node in enumerate(graph.nodes):
-        for operand in _overwritable(node):
+        for operand in _overwritable(node, graph, arch):
             alone = [roots.root[name] for name in node.inputs].count(roots.root[operand]) == 1
-            same = layouts[operand] == layouts[node.outputs[0]]
+            same = _same_places(layouts[operand], layouts[node.outputs[0]])
             if alone and same and roots.dies_at(operand, index):
                 roots.join(node.outputs[0], operand)
                 break
@@ -237,7 +257,7 @@ def allocate(graph: Graph, layouts: Mapping[str, Layout], arch: Arch) -> Placeme
     """
     roots = _join_views(graph)
     lifetimes = roots.lifetimes()
-    _join_in_place(graph, layouts, roots)
+    _join_in_place(graph, layouts, roots, arch)
     buffers = _buffers(roots, layouts, arch)
     packing, peak = _pack(buffers, arch, _clashes(graph, roots, layouts, arch))
     if packing.top > arch.act_depth:

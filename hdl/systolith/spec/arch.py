@@ -288,7 +288,7 @@ def _presets() -> dict[str, Arch]:
             act_lines=16384,
             weight_lines=131072,
             acc_depth=256,
-            param_lines=2048,
+            param_lines=4096,
             act_segments=2,
         ),
         "8x8": Arch(
