@@ -46,14 +46,17 @@ def _sum(parts: Sequence[Cycles]) -> Cycles:
 
 
 class _Sequencer:
-    """When the sequencer reads what, and lets the issue stage begin. Cycle 1 is the run's first."""
+    """When the sequencer reads what, and lets the issue stage begin.
+
+    Cycle 1 is the run's first; by then the first descriptor and the weights of its first pass are read.
+    """
 
     def __init__(self, arch: Arch) -> None:
         self.arch = arch
         self.lines = section_lines(arch)
-        self.issue = IssueModel(arch, now=1, weights=timing.pass_cycles(arch, 0))
-        self.reading = 1
-        """First cycle in which the next descriptor is read."""
+        self.issue = IssueModel(arch, now=1)
+        self.reading = 0
+        """First cycle in which the next descriptor is read; 0 before the run."""
         self.handed_over = 0
         """Cycle in which the back section read last comes into force."""
         self.after_matrix = False
@@ -62,10 +65,7 @@ class _Sequencer:
         """Run one descriptor; returns its cycles by cause."""
         issue, counts = self.issue, Tally[Counter]()
         issue.counts = counts
-        ahead = self.reading + self.lines[Section.HEAD] + self.lines[Section.STEPS]
-        complete = max(ahead, self.handed_over + 1) + self.lines[Section.BACK]
-        self.handed_over = max(complete, issue.stored)
-        waiting = max(complete, issue.now) + self.lines[Section.FRONT]
+        waiting = self._read() if self.reading else 0
         begin = self._allowed(descriptor, waiting)
         start = begin + timing.START_LATENCY
         counts[Counter.DRAIN] += begin - waiting
@@ -76,6 +76,13 @@ class _Sequencer:
         issue.issue(descriptor, self.handed_over + 2, self.after_matrix)
         self.after_matrix = descriptor.op == Op.MATRIX
         return counts
+
+    def _read(self) -> int:
+        """Read a descriptor; returns the first cycle in which it waits to be allowed."""
+        ahead = self.reading + self.lines[Section.HEAD] + self.lines[Section.STEPS]
+        complete = max(ahead, self.handed_over + 1) + self.lines[Section.BACK]
+        self.handed_over = max(complete, self.issue.stored)
+        return max(complete, self.issue.now) + self.lines[Section.FRONT]
 
     def _allowed(self, descriptor: Descriptor, waiting: int) -> int:
         if descriptor.lead == lead_free(self.arch):

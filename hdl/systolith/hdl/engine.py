@@ -116,6 +116,7 @@ class Engine(wiring.Component):
         """Descriptors to the stages, their progress back."""
         m.d.comb += [
             sequencer.run.eq(port.run),
+            sequencer.touched.eq(port.read | port.write_program | port.write_weights),
             port.running.eq(sequencer.running),
             port.value_program.eq(sequencer.host_read_data),
             sequencer.host_read.eq(port.read),
@@ -162,7 +163,8 @@ class Engine(wiring.Component):
         self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, loader: WeightLoader
     ) -> None:
         m.d.comb += [
-            loader.restart.eq(port.run),
+            loader.restart.eq(sequencer.rewind),
+            port.ready.eq(sequencer.ready & loader.ready),
             loader.taken.eq(issue.taken),
             loader.jump.eq(issue.jump),
             loader.hold.eq(issue.hold),

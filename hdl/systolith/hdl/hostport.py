@@ -42,7 +42,7 @@ class HostPort(wiring.Component):
         read: Out; read ``line`` of all readable spaces.
         value_<space>: In; the line, from the third cycle after ``read`` until the next, the program's from the
             second; for all but IDENT.
-        run: Out; begin a run. running: In; high from the cycle after ``run`` to the run's last.
+        ready: In; a run may begin. run: Out; it does. running: In; high from the cycle after ``run`` to the run's last.
     """
 
     def __init__(self, *, arch: Arch) -> None:
@@ -53,6 +53,7 @@ class HostPort(wiring.Component):
             "host_out": Out(stream.Signature(Answer)),
             "line": Out(self._line_bits),
             "read": Out(1),
+            "ready": In(1),
             "run": Out(1),
             "running": In(1),
         }
@@ -192,7 +193,7 @@ class HostPort(wiring.Component):
         return result
 
     def _run(self, m: Module) -> None:
-        with m.State("RUN"):
+        with m.State("RUN"), m.If(self.ready):
             m.d.comb += self.run.eq(1)
             m.next = "WAIT"
         with m.State("WAIT"), m.If(~self.running):

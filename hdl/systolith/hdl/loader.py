@@ -24,7 +24,7 @@ class WeightLoader(wiring.Component):
     """Loads a pass's weights whenever the one before has been taken over.
 
     Members:
-        restart: In; begin at line 0, loading the first pass.
+        restart: In; begin at line 0, loading the first pass, whatever is being loaded.
         taken: In; the first window of a pass is issued: its weights are in use, load the next pass.
         jump: In; with ``taken``: the next pass's weights begin at ``target`` instead of behind this pass's.
         target: In; stable for two cycles after ``taken``.

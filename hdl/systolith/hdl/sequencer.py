@@ -3,7 +3,8 @@
 
 While a descriptor is issued, the head, the steps and the back section of the next one are read. Its front section
 follows when the last window is issued, and then it begins, as soon as enough of what came before is stored. The back
-section comes into force with the last store before it.
+section comes into force with the last store before it. The first descriptor is read before the run: whenever a run has
+ended, and anew after each access of the host that may have changed it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ class Sequencer(wiring.Component):
     """Runs the program from word 0 to END.
 
     Members:
-        run: In; start a run. Only when not ``running``.
-        running: Out.
+        run: In; start a run. Only when ``ready``.
+        running: Out. ready: Out; no run is active, and the first descriptor is read.
+        touched: In; the host reads or writes. Only when not ``running``.
+        rewind: Out; the program begins anew.
         vector: Out; the descriptor that ``front`` belongs to is a VECTOR.
         front: Out; fields for issue and fetch, stable from ``start`` until ``issuing`` is low.
         back: Out; fields for lanes and stores, stable from ``back_start`` until ``finished``.
@@ -40,7 +43,7 @@ class Sequencer(wiring.Component):
         finished: In; the last store of the descriptor that ``back`` belongs to is made in this cycle.
         waiting: Out; nothing is left to be issued before stores are made.
         host_read, host_write, host_line, host_data: In; a program word. Only when not ``running``.
-        host_read_data: Out; one cycle later, and until the next read or run.
+        host_read_data: Out; two cycles later, and until the next read.
     """
 
     def __init__(self, *, arch: Arch) -> None:
@@ -51,6 +54,9 @@ class Sequencer(wiring.Component):
             {
                 "run": In(1),
                 "running": Out(1),
+                "ready": Out(1),
+                "touched": In(1),
+                "rewind": Out(1),
                 "vector": Out(1),
                 "front": Out(section_layout(arch, Section.FRONT)),
                 "back": Out(section_layout(arch, Section.BACK)),
@@ -82,37 +88,56 @@ class Sequencer(wiring.Component):
         head = Signal(section_layout(self._arch, Section.HEAD))
         index = Signal(range(max(LOOPS, *(len(part.as_value()) // LINE_BITS for part in (self.front, self.back)))))
         m.d.comb += [self.step_loop.eq(index), self.step_data.eq(line), self.lead.eq(head.lead)]
+        with m.If(self.run):
+            m.d.sync += self.running.eq(1)
         with m.FSM(name="state"):
-            with m.State("IDLE"), m.If(self.run):
-                m.d.sync += self.running.eq(1)
+            with m.State("REWIND"):
+                m.d.comb += self.rewind.eq(1)
+                m.d.sync += index.eq(0)
                 m.next = "HEAD"
             with m.State("HEAD"):
                 m.d.comb += take.eq(1)
                 m.d.sync += head.as_value().eq(line)
                 m.next = "STEPS"
+                self._heed_host(m)
             with m.State("STEPS"):
                 self._take_steps(m, take, head, index)
+                self._heed_host(m)
             with m.State("END"):
-                m.d.comb += self.waiting.eq(1)
-                with m.If(drained):
-                    m.d.sync += self.running.eq(0)
-                    m.next = "IDLE"
-            with m.State("BACK"), m.If(~coming_full):
-                self._take(m, take, line, index, coming, "FRONT")
-                with m.If(index == len(coming.as_value()) // LINE_BITS - 1):
-                    m.d.sync += coming_full.eq(1)
-            with m.State("FRONT"), m.If(~self.issuing):
-                m.d.sync += self.vector.eq(head.op == Op.VECTOR)
-                self._take(m, take, line, index, self.front, "WAIT")
+                self._end(m, drained)
+                self._heed_host(m)
+            with m.State("BACK"):
+                with m.If(~coming_full):
+                    self._take(m, take, line, index, coming, "FRONT")
+                    with m.If(index == len(coming.as_value()) // LINE_BITS - 1):
+                        m.d.sync += coming_full.eq(1)
+                self._heed_host(m)
+            with m.State("FRONT"):
+                with m.If(~self.issuing):
+                    m.d.sync += self.vector.eq(head.op == Op.VECTOR)
+                    self._take(m, take, line, index, self.front, "WAIT")
+                self._heed_host(m)
             with m.State("WAIT"):
-                m.d.comb += self.waiting.eq(~self.allowed)
-                with m.If(self.allowed):
+                m.d.comb += [self.waiting.eq(~self.allowed), self.ready.eq(~self.running)]
+                with m.If(self.allowed & (self.running | self.run)):
                     m.d.sync += self.bank.eq(~self.bank)
                     m.next = "START"
+                self._heed_host(m)
             with m.State("START"):
                 m.d.comb += self.start.eq(1)
                 m.next = "HEAD"
         return m
+
+    def _heed_host(self, m: Module) -> None:
+        with m.If(self.touched):
+            m.next = "REWIND"
+
+    def _end(self, m: Module, drained: Signal) -> None:
+        """Wait for the last store, or with an empty program for a run."""
+        m.d.comb += [self.waiting.eq(1), self.ready.eq(~self.running)]
+        with m.If(self.running & drained):
+            m.d.sync += self.running.eq(0)
+            m.next = "REWIND"
 
     def _hand_over_back(self, m: Module, coming: Any) -> tuple[Signal, Signal]:
         """The back section comes into force when the one before is done with.
@@ -122,7 +147,9 @@ class Sequencer(wiring.Component):
         full, active, drained = Signal(name="coming_full"), Signal(), Signal()
         m.d.comb += drained.eq(~full & (~active | self.finished))
         m.d.sync += self.back_start.eq(0)
-        with m.If(full & (~active | self.finished)):
+        with m.If(self.rewind):
+            m.d.sync += [full.eq(0), active.eq(0)]
+        with m.Elif(full & (~active | self.finished)):
             m.d.sync += [self.back.eq(coming), full.eq(0), active.eq(1), self.back_start.eq(1)]
         with m.Elif(self.finished):
             m.d.sync += active.eq(0)
@@ -137,18 +164,19 @@ class Sequencer(wiring.Component):
         position, following = Signal(bits, name="position"), Signal(bits, name="following")
         # kept beside the position, so that no adder lies before the memory
         ahead = Signal(bits, name="ahead", init=1)
-        m.d.comb += following.eq(Mux(self.running, Mux(take, ahead, position), 0))
+        m.d.comb += following.eq(Mux(self.rewind, 0, Mux(take, ahead, position)))
         m.d.sync += [position.eq(following), ahead.eq(following + 1)]
         low = clog2(LINE_WORDS)
-        word = Signal(low, reset_less=True)
-        m.d.sync += word.eq(self.host_line[:low])
+        asked, word = Signal(), Signal(low, reset_less=True)
+        m.d.sync += [asked.eq(self.host_read), word.eq(self.host_line[:low])]
+        with m.If(asked):
+            m.d.sync += self.host_read_data.eq(memory.read_data.word_select(word, WORD_BITS))
         m.d.comb += [
-            memory.read_en.eq(self.run | self.running | self.host_read),
+            memory.read_en.eq(1),
             memory.read_addr.eq(Mux(self.host_read, self.host_line[low:], following)),
             memory.write_en.eq(self.host_write << self.host_line[:low]),
             memory.write_addr.eq(self.host_line[low:]),
             memory.write_data.eq(self.host_data.replicate(LINE_WORDS)),
-            self.host_read_data.eq(memory.read_data.word_select(word, WORD_BITS)),
         ]
         return memory.read_data, take
 
