@@ -63,7 +63,8 @@ def test_skewed_inputs_give_skewed_sums(arch: Arch) -> None:
     async def bench(ctx: Any) -> None:
         for cycle in range(begin + len(windows) + groups + arch.cols + CELL_LATENCY):
             ctx.set(dut.west, [west(cycle, group) for group in range(groups)])
-            ctx.set(dut.taps, [taps(cycle, index) for index in range(arch.cols)])
+            if reached:
+                ctx.set(dut.taps, [taps(cycle, index) for index in range(arch.cols)])
             ctx.set(dut.weights, [column(cycle, index) for index in range(arch.cols)])
             for index in range(arch.cols):
                 window = cycle - begin - (groups - 1 + index) - CELL_LATENCY

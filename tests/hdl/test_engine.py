@@ -18,6 +18,7 @@ from systolith.hdl.engine import Engine
 from systolith.spec import link, timing
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.image import Program
+from systolith.spec.isa import Op, decode_program, encode_program
 from systolith.spec.link import DONE, Counter, Space
 from systolith.testbench.isa_model import IsaModel
 from systolith.testbench.job import LinkJob, LinkLog
@@ -97,6 +98,12 @@ def expected_stores(program: Program, seed: int, runs: int) -> tuple[NDArray[np.
     model.activations[:] = unpack_fields(lines, arch.act_bits, arch.line).ravel()
     traces = [trace for _ in range(runs) for trace in model.stores()]
     return np.concatenate([one.addresses for one in traces]), np.concatenate([one.data for one in traces])
+
+
+def stores_agree(program: Program, log: LinkLog, seed: int) -> bool:
+    addresses, data = expected_stores(program, seed, 1)
+    assert log.stores is not None
+    return np.array_equal(log.stores.addresses, addresses) and np.array_equal(log.stores.data, data)
 
 
 def check_stores(program: Program, log: LinkLog, seed: int, runs: int = 1) -> None:
@@ -181,13 +188,34 @@ def test_a_pass_takes_its_windows_or_its_weights_or_the_minimum(pixels: tuple[in
 
 
 def test_results_leave_every_lane_cycles() -> None:
+    """A C-vector each, from the drain's first on; a single block waits for nothing."""
     arch = Arch(name="q4", rows=4, cols=4, lane_cycles=4, **SMALL)
     program = builder(arch, 6)
     program.matrix(pixels=(3, 3), reduction=(1, 1, 2))
     log = play(program.program(), 6)
     assert log.stores is not None
-    assert set(np.diff(log.stores.cycles)) == {1}
-    assert counters_of(log, 0)[Counter.LANES] == 8 * 3
+    assert len(log.stores.cycles) == 9
+    assert set(np.diff(log.stores.cycles)) == {arch.lane_cycles}
+    assert counters_of(log, 0)[Counter.LANES] == 0
+
+
+@pytest.mark.parametrize("pixels", [(3, 3), (1, 1), (5, 2)])
+def test_blocks_wait_for_a_bank_to_be_drained(pixels: tuple[int, int]) -> None:
+    """Two blocks are filled at once; from then on blocks leave at the lanes' pace, and the array waits for them."""
+    arch = Arch(name="q8", rows=2, cols=8, psum_spacing=2, lane_cycles=8, **SMALL)
+    program = builder(arch, 6)
+    program.matrix(pixels=pixels, reduction=(1, 1, 1), blocks=6)
+    image = program.program()
+    log = play(image, 6)
+    check_stores(image, log, 6)
+    assert log.stores is not None
+    steps = set(np.diff(log.stores.cycles))
+    counters = counters_of(log, 0)
+    assert counters == predict(image).total
+    if pixels != (1, 1):
+        assert counters[Counter.LANES] > 0
+        assert steps == {arch.lane_cycles}
+    assert min(steps) == arch.lane_cycles
 
 
 @pytest.mark.parametrize("apart", [True, False])
@@ -197,12 +225,112 @@ def test_operands_in_the_other_segment_cost_nothing(apart: bool) -> None:
     program.vector(taps=(1, 1, 1), pixels=(20, 1), residual=True)
     quarter = arch.act_depth // 4
     (descriptor,) = program.descriptors
-    descriptor = replace(descriptor, base=0, apart=apart, res=replace(descriptor.res, base=2 * quarter))
-    program.descriptors = [replace(descriptor, out=replace(descriptor.out, base=quarter))]
+    # the second quarter lies in the input's segment, the third in the other
+    operand, result = (2 * quarter, quarter) if apart else (quarter, 2 * quarter)
+    descriptor = replace(descriptor, base=0, res=replace(descriptor.res, base=operand))
+    program.descriptors = [replace(descriptor, out=replace(descriptor.out, base=result))]
     image = program.program()
+    assert decode_program(image.segments[Space.PROGRAM], arch)[0].apart == apart
     log = play(image, 7)
     check_stores(image, log, 7)
     counters = counters_of(log, 0)
     assert counters[Counter.VECTOR] == 20
     assert counters == predict(image).total
     assert (counters[Counter.MEMORY] == 0) == apart
+
+
+PAIRS = {
+    "straight": Arch(name="q1", rows=4, cols=4, **SMALL),
+    "drained": Arch(name="q4", rows=4, cols=4, lane_cycles=4, **SMALL),
+}
+"""Engines whose array and vector unit look at as many elements as they store."""
+FIRST_PIXELS = 6
+
+
+def add(program: ProgramBuilder, kind: str) -> None:
+    """A descriptor that begins with a row of windows."""
+    if kind == "vector":
+        program.vector(taps=(1, 1, 1), pixels=(5, 1))
+    elif kind == "matrix":
+        program.matrix(pixels=(5, 1), reduction=(1, 1, 1))
+    else:
+        program.depthwise(raster=(5, 1), reduction=(1, 1, 1))
+
+
+def reads_what_was_stored_last(program: ProgramBuilder, late: int) -> None:
+    """Let the windows of the second descriptor go over the C-vectors stored by the first, the last one as ``late``."""
+    first, second = program.descriptors
+    unit = program.arch.cols
+    loops = list(second.loops)
+    pixels = 3 if second.op == Op.VECTOR else 0
+    loops[pixels] = replace(loops[pixels], row_step=0, col_step=unit)
+    tensor = {"base": first.out.base, "plane": 1, "row_len": FIRST_PIXELS * unit, "row_start": 0}
+    start = (FIRST_PIXELS - 1 - late) * unit
+    program.descriptors[1] = replace(second, loops=tuple(loops), col_start=start, **tensor)
+
+
+def with_lead(image: Program, more: int) -> tuple[Program, int]:
+    """The program with so much more lead for its second descriptor, and that."""
+    first, second = decode_program(image.segments[Space.PROGRAM], image.arch)
+    changed = replace(second, lead=second.lead + more)
+    words = array("I", encode_program([first, changed], image.arch))
+    return replace(image, segments={**image.segments, Space.PROGRAM: words}), changed.lead
+
+
+@pytest.mark.parametrize("first", ["matrix", "vector"])
+@pytest.mark.parametrize("second", ["matrix", "vector", "depthwise"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_descriptor_begins_before_the_stores_of_the_one_before(name: str, first: str, second: str) -> None:
+    arch = PAIRS[name]
+    program = builder(arch, 9)
+    add(program, first)
+    add(program, second)
+    image = program.program()
+    log = play(image, 9)
+    check_stores(image, log, 9)
+    assert counters_of(log, 0) == predict(image).total
+    assert log.stores is not None
+    count = program.descriptors[0].loops[0 if first == "matrix" else 3].count
+    gap = log.stores.cycles[count] - log.stores.cycles[count - 1]
+    # from its first window on, a descriptor needs longer to its first store than has passed since the store before
+    assert gap < timing.drain_cycles(arch, vector=second == "vector")
+
+
+@pytest.mark.parametrize("late", [0, 2])
+@pytest.mark.parametrize("second", ["matrix", "vector", "depthwise"])
+@pytest.mark.parametrize("first", ["matrix", "vector"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_leads_are_as_large_as_the_data_allow(name: str, first: str, second: str, late: int) -> None:
+    """What was stored last is read in the cycle after its store; with one more cycle of lead it is read too early."""
+    arch = PAIRS[name]
+    program = builder(arch, 10)
+    if first == "matrix":
+        program.matrix(pixels=(FIRST_PIXELS, 1), reduction=(1, 1, 1))
+    else:
+        program.vector(taps=(1, 1, 1), pixels=(FIRST_PIXELS, 1))
+    add(program, second)
+    reads_what_was_stored_last(program, late)
+    image = program.program()
+    fitting, lead = with_lead(image, 0)
+    assert lead == timing.START_LATENCY + timing.READ_LATENCY - 1 + late
+    log = play(fitting, 10)
+    check_stores(fitting, log, 10)
+    assert counters_of(log, 0) == predict(fitting).total
+    early, _ = with_lead(image, 1)
+    assert not stores_agree(early, play(early, 10), 10)
+
+
+@pytest.mark.parametrize("first", ["matrix", "vector"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_leads_are_as_large_as_the_lanes_allow(name: str, first: str) -> None:
+    """The first sum comes two cycles after the last store; one more cycle of lead and it meets the old parameters."""
+    arch = PAIRS[name]
+    program = builder(arch, 11)
+    add(program, first)
+    add(program, "vector")
+    image = program.program()
+    fitting, lead = with_lead(image, 0)
+    assert lead == timing.START_LATENCY + timing.sum_cycles(arch, vector=True) - 2
+    check_stores(fitting, play(fitting, 11), 11)
+    early, _ = with_lead(image, 1)
+    assert not stores_agree(early, play(early, 11), 11)

@@ -18,6 +18,7 @@ ARCHES = {
     "granule": Arch(name="granule", rows=8, cols=4, act_granule=4, act_lines=16),
     "lines wider than windows": Arch(name="wide", rows=2, cols=8, psum_spacing=2, lane_cycles=4, act_lines=16),
     "no rasters": Arch(name="plain", rows=4, cols=2, act_lines=16, depthwise=False),
+    "no pool": Arch(name="bare", rows=4, cols=4, act_lines=16, pool=False),
     "one bank": Arch(name="one", rows=4, cols=4, act_granule=4, act_lines=32, act_bits=5),
 }
 
@@ -86,7 +87,9 @@ class Bench:
         ctx.set(dut.config, self.tensor)
         row, col = self.memory.place(self.tensor)
         tag = {name: rng.randrange(2) for name in ("start", "first", "last")} | {"advance": rng.choice(list(Advance))}
-        travels: dict[str, Any] = {"vector": rng.randrange(2), "maximum": rng.randrange(2), "tag": tag}
+        travels: dict[str, Any] = {"vector": rng.randrange(2), "tag": tag}
+        if arch.pool:
+            travels["maximum"] = rng.randrange(2)
         if arch.depthwise:
             masks = {"mask_x": rng.getrandbits(arch.tap_cols), "mask_y": rng.getrandbits(arch.tap_rows)}
             travels["dw"] = {"depthwise": rng.randrange(2), "emit": rng.randrange(2), **masks}
@@ -105,7 +108,8 @@ class Bench:
         if now is None:
             return
         assert [ctx.get(window.data[lane]) for lane in range(self.arch.window)] == now["data"]
-        assert {name: ctx.get(window[name]) for name in ("vector", "maximum")}.items() <= now.items()
+        names = ["vector", "maximum"] if self.arch.pool else ["vector"]
+        assert {name: ctx.get(window[name]) for name in names}.items() <= now.items()
         assert {name: ctx.get(window.tag[name]) for name in now["tag"]} == now["tag"]
         if self.arch.depthwise:
             assert {name: ctx.get(window.dw[name]) for name in now["dw"]} == now["dw"]

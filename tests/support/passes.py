@@ -112,7 +112,7 @@ def _run(schedule: Schedule, arch: Arch, item: Pass, start: int, rng: random.Ran
         # within a block the next pixel or row follows, behind it the next block or the descriptor's end
         advance = pixel % 2 + 2 * (pixel == final)
         tag = {"start": int(pixel == 0), "first": int(item.first), "last": int(item.last), "advance": advance}
-        schedule.windows[cycle] = {"vector": 0, "maximum": 0, "tag": tag, "data": window.tolist()} | no_raster(arch)
+        schedule.windows[cycle] = {"vector": 0, "tag": tag, "data": window.tolist()} | no_raster(arch)
         following = max(following, cycle + 1, cycle - pixel + MIN_PASS)
         cycle += 1 + (rng.randrange(4) if relaxed and rng.random() < 0.4 else 0)
     return following

@@ -25,7 +25,8 @@ class Array(wiring.Component):
     Column c's sum leaves ``groups - 1 + c`` + CELL_LATENCY cycles after group 0's activations entered.
 
     Members: ``west`` (In, one :class:`~systolith.hdl.cell.RowPayload` a group), ``taps`` (In, per column one for each
-    of the first rows, which they must reach when the group's activations reach the column), ``weights`` (In, per column
+    of the first rows, which they must reach when the group's activations reach the column; where there is a depthwise
+    feed), ``weights`` (In, per column
     ``weight_rows``), ``psums`` (Out, one a column).
     """
 
@@ -35,16 +36,14 @@ class Array(wiring.Component):
         self._target = target
         self._groups = arch.rows // arch.psum_spacing
         self._taps = arch.taps if arch.depthwise else 0
-        super().__init__(
-            {
-                "west": In(data.ArrayLayout(RowPayload(arch), self._groups)),
-                "taps": In(data.ArrayLayout(data.ArrayLayout(signed(arch.act_bits), self._taps), arch.cols)),
-                "weights": In(
-                    data.ArrayLayout(data.ArrayLayout(signed(arch.weight_bits), arch.weight_rows), arch.cols)
-                ),
-                "psums": Out(data.ArrayLayout(signed(arch.psum_bits), arch.cols)),
-            }
-        )
+        taps = data.ArrayLayout(data.ArrayLayout(signed(arch.act_bits), self._taps), arch.cols)
+        weights = data.ArrayLayout(data.ArrayLayout(signed(arch.weight_bits), arch.weight_rows), arch.cols)
+        members = {
+            "west": In(data.ArrayLayout(RowPayload(arch), self._groups)),
+            "weights": In(weights),
+            "psums": Out(data.ArrayLayout(signed(arch.psum_bits), arch.cols)),
+        }
+        super().__init__(members | ({"taps": In(taps)} if self._taps else {}))
 
     @outlined
     def elaborate(self, platform: Any) -> Module:
@@ -59,7 +58,8 @@ class Array(wiring.Component):
                 m.submodules[f"cell_{group}_{column}"] = cell
                 west = m.submodules[f"cell_{group}_{column - 1}"].east if column else self.west[group]
                 m.d.comb += [cell.west.eq(west), cell.weights.eq(self.weights[column]), cell.psum_in.eq(above)]
-                m.d.comb += cell.taps.eq(Cat(taps))
+                if taps:
+                    m.d.comb += cell.taps.eq(Cat(taps))
                 above = cell.psum_out
             m.d.comb += self.psums[column].eq(above)
         return m

@@ -45,7 +45,7 @@ class Cell(wiring.Component):
     of before its cycle active for the activations it comes with. A ``load`` bit takes ``weights`` into its rows of the
     shadow registers.
 
-    Members: ``west`` (In), ``east`` (Out), ``taps`` (In, of the first rows), ``weights`` (In, ``weight_rows``),
+    Members: ``west`` (In), ``east`` (Out), ``taps`` (In, of the first rows; if there are any), ``weights`` (In, ``weight_rows``),
     ``psum_in`` (In), ``psum_out`` (Out).
     """
 
@@ -60,16 +60,15 @@ class Cell(wiring.Component):
         self._target = target
         self._taps = taps
         self._blocks = arch.psum_spacing if blocks is None else blocks
-        super().__init__(
-            {
-                "west": In(RowPayload(arch)),
-                "taps": In(data.ArrayLayout(signed(arch.act_bits), taps)),
-                "east": Out(RowPayload(arch)),
-                "weights": In(data.ArrayLayout(signed(arch.weight_bits), arch.weight_rows)),
-                "psum_in": In(signed(arch.psum_bits)),
-                "psum_out": Out(signed(arch.psum_bits)),
-            }
-        )
+        members = {
+            "west": In(RowPayload(arch)),
+            "east": Out(RowPayload(arch)),
+            "weights": In(data.ArrayLayout(signed(arch.weight_bits), arch.weight_rows)),
+            "psum_in": In(signed(arch.psum_bits)),
+            "psum_out": Out(signed(arch.psum_bits)),
+        }
+        # Verilog has no port without bits
+        super().__init__(members | ({"taps": In(data.ArrayLayout(signed(arch.act_bits), taps))} if taps else {}))
 
     @property
     def identity(self) -> tuple[object, ...]:

@@ -28,7 +28,9 @@ class IssuePayload(data.StructLayout):
     def __init__(self, arch: Arch) -> None:
         """Take the widths of ``arch``."""
         coordinate = signed(arch.coord_bits)
-        members: dict[str, object] = {"row": coordinate, "col": coordinate, "vector": 1, "maximum": 1, "tag": Tag}
+        members: dict[str, object] = {"row": coordinate, "col": coordinate, "vector": 1, "tag": Tag}
+        if arch.pool:
+            members["maximum"] = 1
         if arch.depthwise:
             members["dw"] = DepthwiseTag(arch)
         super().__init__(members)
@@ -107,7 +109,9 @@ class Fetch(wiring.Component):
             m.d.sync += valid[step].eq(valid[step - 1])
         window = self.windows.payload
         m.d.comb += [self.memory_en.eq(valid[1]), self.windows.valid.eq(valid[FETCH_LATENCY])]
-        shapes: dict[str, Any] = {"vector": unsigned(1), "maximum": unsigned(1), "tag": Tag}
+        shapes: dict[str, Any] = {"vector": unsigned(1), "tag": Tag}
+        if self._arch.pool:
+            shapes["maximum"] = unsigned(1)
         if self._arch.depthwise:
             shapes["dw"] = DepthwiseTag(self._arch)
         for name, shape in shapes.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -118,12 +118,13 @@ class Issue(wiring.Component):
             window.row.eq(nest.row),
             window.col.eq(nest.col),
             window.vector.eq(vector),
-            window.maximum.eq(self.fields.maximum if self._arch.pool else 0),
             window.tag.start.eq(nest.first[:2].all() & ~vector),
             window.tag.first.eq(Mux(vector, nest.first[:3].all(), nest.first[2:5].all())),
             window.tag.last.eq(Mux(vector, nest.last[:3].all(), nest.last[2:5].all())),
             window.tag.advance.eq(advance),
         ]
+        if self._arch.pool:
+            m.d.comb += window.maximum.eq(self.fields.maximum)
         if self._arch.depthwise:
             m.d.comb += window.dw.emit.eq(1)
         return final
@@ -154,37 +155,35 @@ class Issue(wiring.Component):
 
     def _decide(self, m: Module, pending: Signal) -> Signal:
         """Issue, or wait for the weights, the lanes or the memory, in this order."""
-        tag, issued = self.issue.payload.tag, Signal()
-        lanes_busy, memory_taken = self._lanes_busy(m, issued), self._memory_taken()
-        with m.If(~pending):
-            m.d.comb += self.cause.eq(Counter.CONTROL)
-        with m.Elif(tag.start & ~self.weights_ready):
-            m.d.comb += self.cause.eq(Counter.WEIGHTS)
-        with m.Elif(lanes_busy):
-            m.d.comb += self.cause.eq(Counter.LANES)
-        with m.Elif(memory_taken):
-            m.d.comb += self.cause.eq(Counter.MEMORY)
+        issued = Signal()
+        for number, (cause, holds) in enumerate(self._waits(m, pending, issued)):
+            with (m.Elif if number else m.If)(holds):
+                m.d.comb += self.cause.eq(cause)
         with m.Else():
             m.d.comb += [issued.eq(1), self.cause.eq(Mux(self.vector, Counter.VECTOR, Counter.ACTIVE))]
         m.d.comb += self.issue.valid.eq(issued)
         return issued
 
+    def _waits(self, m: Module, pending: Signal, issued: Signal) -> list[tuple[Counter, Value]]:
+        """What keeps the window, and whether it does; of an engine's causes only, as constants would trouble linters."""
+        arch = self._arch
+        waits = [(Counter.CONTROL, ~pending), (Counter.WEIGHTS, self.issue.payload.tag.start & ~self.weights_ready)]
+        if arch.buffered:
+            waits.append((Counter.LANES, self._lanes_busy(m, issued)))
+        if arch.residual or arch.act_single_port:
+            waits.append((Counter.MEMORY, self._memory_taken()))
+        return waits
+
     def _memory_taken(self) -> Value:
         """Whether the window's read would meet another access to the activation memory."""
         arch = self._arch
-        taken = self.operand_next if arch.residual else Const(0)
-        if arch.residual and arch.act_segments > 1:
-            taken = taken & ~self.fields.apart
-        return taken | self.store_next if arch.act_single_port else taken
+        if arch.act_single_port:
+            return self.store_next
+        return self.operand_next & ~self.fields.apart if arch.act_segments > 1 else self.operand_next
 
     def _lanes_busy(self, m: Module, issued: Signal) -> Value:
-        """Whether the lanes cannot take a VECTOR's result yet, or a MATRIX block has no bank of accumulators to fill.
-
-        Where a lane takes an element a cycle, neither happens.
-        """
+        """Whether the lanes cannot take a VECTOR's result yet, or a MATRIX block has no bank of accumulators to fill."""
         arch, tag = self._arch, self.issue.payload.tag
-        if not arch.buffered:
-            return Const(0)
         left, banks = Signal(range(arch.lane_cycles)), Signal(range(3), init=2)
         with m.If(issued & self.vector & tag.last):
             m.d.sync += left.eq(arch.lane_cycles - 1)

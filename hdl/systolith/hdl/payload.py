@@ -70,10 +70,11 @@ class WindowPayload(data.StructLayout):
         """Take the widths of ``arch``."""
         members: dict[str, object] = {
             "vector": unsigned(1),  # 1: for the vector unit, 0: for the array
-            "maximum": unsigned(1),  # the vector unit takes the maximum instead of the sum
             "tag": Tag,
             "data": data.ArrayLayout(signed(arch.act_bits), arch.window),
         }
+        if arch.pool:
+            members["maximum"] = unsigned(1)  # the vector unit takes the maximum instead of the sum
         if arch.depthwise:
             members |= {"dw": DepthwiseTag(arch), "fill": signed(arch.act_bits)}
         super().__init__(members)
