@@ -122,6 +122,14 @@ def counters_of(log: LinkLog, run: int) -> dict[Counter, int]:
     return {counter: answer[1 + counter] for counter in Counter}
 
 
+def check_play(program: Program, seed: int) -> LinkLog:
+    """Play a program, and compare with both models."""
+    log = play(program, seed)
+    check_stores(program, log, seed)
+    assert counters_of(log, 0) == predict(program).total
+    return log
+
+
 @pytest.mark.parametrize("name", ARCHES)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_mixed_programs(name: str, seed: int) -> None:
@@ -165,10 +173,7 @@ def test_rasters_of_all_widths_follow_each_other() -> None:
     program = builder(arch, 8)
     for wide in (9, 4, 7, 3, 8, 5, 3, 3):
         program.depthwise(raster=(wide, 5), reduction=(1, 1, 1), blocks=2)
-    image = program.program()
-    log = play(image, 8)
-    check_stores(image, log, 8)
-    assert counters_of(log, 0) == predict(image).total
+    check_play(program.program(), 8)
 
 
 @pytest.mark.parametrize("pixels", [(1, 1), (2, 1), (3, 1), (4, 1), (3, 3)])
@@ -205,13 +210,9 @@ def test_blocks_wait_for_a_bank_to_be_drained(pixels: tuple[int, int]) -> None:
     arch = Arch(name="q8", rows=2, cols=8, psum_spacing=2, lane_cycles=8, **SMALL)
     program = builder(arch, 6)
     program.matrix(pixels=pixels, reduction=(1, 1, 1), blocks=6)
-    image = program.program()
-    log = play(image, 6)
-    check_stores(image, log, 6)
+    log = check_play(program.program(), 6)
     assert log.stores is not None
-    steps = set(np.diff(log.stores.cycles))
-    counters = counters_of(log, 0)
-    assert counters == predict(image).total
+    steps, counters = set(np.diff(log.stores.cycles)), counters_of(log, 0)
     if pixels != (1, 1):
         assert counters[Counter.LANES] > 0
         assert steps == {arch.lane_cycles}
@@ -247,14 +248,15 @@ PAIRS = {
 FIRST_PIXELS = 6
 
 
-def add(program: ProgramBuilder, kind: str) -> None:
+def add(program: ProgramBuilder, kind: str, pixels: int = 5) -> None:
     """A descriptor that begins with a row of windows."""
     if kind == "vector":
-        program.vector(taps=(1, 1, 1), pixels=(5, 1))
+        program.vector(taps=(1, 1, 1), pixels=(pixels, 1))
     elif kind == "matrix":
-        program.matrix(pixels=(5, 1), reduction=(1, 1, 1))
+        program.matrix(pixels=(pixels, 1), reduction=(1, 1, 1))
     else:
-        program.depthwise(raster=(5, 1), reduction=(1, 1, 1))
+        program.depthwise(raster=(pixels, 1), reduction=(1, 1, 1))
+        program.descriptors[-1] = replace(program.descriptors[-1], mask_x=0, mask_y=0)
 
 
 def reads_what_was_stored_last(program: ProgramBuilder, late: int) -> None:
@@ -285,10 +287,7 @@ def test_a_descriptor_begins_before_the_stores_of_the_one_before(name: str, firs
     program = builder(arch, 9)
     add(program, first)
     add(program, second)
-    image = program.program()
-    log = play(image, 9)
-    check_stores(image, log, 9)
-    assert counters_of(log, 0) == predict(image).total
+    log = check_play(program.program(), 9)
     assert log.stores is not None
     count = program.descriptors[0].loops[0 if first == "matrix" else 3].count
     gap = log.stores.cycles[count] - log.stores.cycles[count - 1]
@@ -296,26 +295,29 @@ def test_a_descriptor_begins_before_the_stores_of_the_one_before(name: str, firs
     assert gap < timing.drain_cycles(arch, vector=second == "vector")
 
 
-@pytest.mark.parametrize("late", [0, 2])
-@pytest.mark.parametrize("second", ["matrix", "vector", "depthwise"])
+@pytest.mark.parametrize(
+    ("name", "second", "late"),
+    [
+        (name, second, late)
+        for name in PAIRS
+        for second in ("matrix", "vector", "depthwise")
+        for late in (0, 2)
+        # later windows of a VECTOR wait for the lanes, which the compiler does not count on
+        if (name, second, late) != ("drained", "vector", 2)
+    ],
+)
 @pytest.mark.parametrize("first", ["matrix", "vector"])
-@pytest.mark.parametrize("name", PAIRS)
 def test_leads_are_as_large_as_the_data_allow(name: str, first: str, second: str, late: int) -> None:
     """What was stored last is read in the cycle after its store; with one more cycle of lead it is read too early."""
     arch = PAIRS[name]
     program = builder(arch, 10)
-    if first == "matrix":
-        program.matrix(pixels=(FIRST_PIXELS, 1), reduction=(1, 1, 1))
-    else:
-        program.vector(taps=(1, 1, 1), pixels=(FIRST_PIXELS, 1))
+    add(program, first, FIRST_PIXELS)
     add(program, second)
     reads_what_was_stored_last(program, late)
     image = program.program()
     fitting, lead = with_lead(image, 0)
     assert lead == timing.START_LATENCY + timing.READ_LATENCY - 1 + late
-    log = play(fitting, 10)
-    check_stores(fitting, log, 10)
-    assert counters_of(log, 0) == predict(fitting).total
+    check_play(fitting, 10)
     early, _ = with_lead(image, 1)
     assert not stores_agree(early, play(early, 10), 10)
 
@@ -326,11 +328,12 @@ def test_leads_are_as_large_as_the_lanes_allow(name: str, first: str) -> None:
     """The first sum comes two cycles after the last store; one more cycle of lead and it meets the old parameters."""
     arch = PAIRS[name]
     program = builder(arch, 11)
-    add(program, first)
+    # long enough for all of the second to be read ahead
+    add(program, first, 30)
     add(program, "vector")
     image = program.program()
     fitting, lead = with_lead(image, 0)
     assert lead == timing.START_LATENCY + timing.sum_cycles(arch, vector=True) - 2
-    check_stores(fitting, play(fitting, 11), 11)
+    check_play(fitting, 11)
     early, _ = with_lead(image, 1)
     assert not stores_agree(early, play(early, 11), 11)
