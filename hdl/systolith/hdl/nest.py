@@ -101,16 +101,18 @@ class Nest(wiring.Component):
     def _count(self, m: Module, load: Signal) -> Signal:
         """The counters, one iteration ahead, and the flags that leave them. Returns which loop advances next."""
         following = Signal(range(LOOPS))
-        # apart from ``load``, which comes late
-        carry: Value = Const(1)
+        carry: Value = Const(1, 1)
         for level in range(LOOPS):
             counter = Signal(self._arch.dim_bits, name=f"counter{level}")
             at_first = Signal(init=1, name=f"at_first{level}")
             at_last = Signal(name=f"at_last{level}")
             m.d.comb += at_last.eq(counter == self.config.counts[level])
-            with m.If(load & carry):
-                m.d.sync += [counter.eq(Mux(at_last, 0, counter + 1)), at_first.eq(at_last)]
             with m.If(load):
+                # a sum that holds where no carry comes, so that ``load``, which comes late, only has to enable
+                m.d.sync += [
+                    counter.eq(Mux(carry & at_last, 0, counter + carry)),
+                    at_first.eq(Mux(carry, at_last, at_first)),
+                ]
                 m.d.sync += [self.first[level].eq(at_first), self.last[level].eq(at_last)]
             with m.If(carry & ~at_last):
                 m.d.comb += following.eq(level)
