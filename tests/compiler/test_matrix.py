@@ -31,17 +31,23 @@ def _plan(graph: Graph, arch: Arch = ARCH) -> LayerPlan:
 
 
 def test_tiles_share_weights_and_cover_all_pixels() -> None:
-    plan = _plan(_conv(8, 32, 20), ARCH.with_(acc_depth=100))
+    plan = _plan(_conv(16, 32, 20), ARCH.with_(acc_depth=100))
     pixels = [step.descriptor.loops[0].count * step.descriptor.loops[1].count for step in plan.steps]
     assert max(pixels) <= 100
     assert sum(pixels) == 32 * 32
     assert {step.weights for step in plan.steps} == {0}
     assert [step.descriptor.op for step in plan.steps] == [Op.MATRIX] * 11
-    assert plan.weights[0].shape == (3, 8, 8)
+    assert plan.weights[0].shape == (6, 8, 8)
+
+
+def test_a_single_pass_keeps_nothing_and_needs_no_tiles() -> None:
+    assert len(_plan(_conv(8, 32, 20), ARCH.with_(acc_depth=100)).steps) == 1
+    drained = ARCH.with_(acc_depth=100, lane_cycles=2)
+    assert len(_plan(_conv(8, 32, 20), drained).steps) == 11
 
 
 def test_rows_wider_than_the_accumulator_are_split() -> None:
-    plan = _plan(_conv(8, 32, 8), ARCH.with_(acc_depth=20))
+    plan = _plan(_conv(16, 32, 8), ARCH.with_(acc_depth=20))
     assert {step.descriptor.loops[0].count for step in plan.steps} == {16}
 
 

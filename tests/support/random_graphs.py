@@ -8,7 +8,7 @@ that an error anywhere shows. All functions return graphs of batch 1; :func:`ran
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "Limits",
     "random_add_graph",
     "random_conv_graph",
+    "random_depthwise_graph",
     "random_feeds",
     "random_graph",
     "random_network",
@@ -46,7 +47,7 @@ class Limits:
     stride: int = 3
     dilation: int = 2
     grouped: bool = False
-    """Also grouped and depthwise convolutions."""
+    """Also grouped convolutions that are not depthwise."""
     padded_average: bool = True
     """Also average pooling that does not count its padding (its divisor depends on the place)."""
 
@@ -155,10 +156,16 @@ class GraphBuilder:
         same: bool = False,
         flat: bool = False,
         group: int = 1,
+        single: tuple[int, ...] = (),
     ) -> str:
-        """A convolution of random window; ``same`` keeps height and width, ``flat`` takes the whole map (a Gemm)."""
+        """A convolution of random window; ``same`` keeps height and width, ``flat`` takes the whole map (a Gemm).
+
+        Along the axes ``single`` the kernel has one tap.
+        """
         inputs, height, width = self.map_size(name)
         window = self._window(name, same=same or residual is not None)
+        for axis in single:
+            window = _one_tap(window, axis)
         if flat:
             window = {"kernel": (height, width), "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
         if residual is not None:
@@ -187,6 +194,14 @@ class GraphBuilder:
             hi=high,
             **({} if residual is None else {"add": self._add(qparams)}),
         )
+
+    def depthwise(self, name: str, *, residual: str | None = None) -> str:
+        """A convolution of each channel by itself, not dilated; half of the kernels are lines."""
+        limits, channels, line = self.limits, self.map_size(name)[0], self._int(0, 3)
+        self.limits = replace(limits, dilation=1)
+        output = self.conv(name, channels, residual=residual, group=channels, single=(line,))
+        self.limits = limits
+        return output
 
     def _add(self, qparams: QParams) -> AddAttributes:
         own, other = self.rng.uniform(0.2, 0.9, 2)
@@ -236,6 +251,15 @@ class GraphBuilder:
         )
 
 
+def _one_tap(window: dict[str, Any], axis: int) -> dict[str, Any]:
+    """A window with a single tap along an axis."""
+    single = {"kernel": 1, "strides": 1, "pads": 0, "dilations": 1}
+    return {
+        part: tuple(single[part] if index % 2 == axis else value for index, value in enumerate(values))
+        for part, values in window.items()
+    }
+
+
 def _output_size(size: Pair, window: dict[str, Any]) -> Pair:
     """Height and width after a window."""
     pads = window["pads"]
@@ -273,6 +297,18 @@ def random_conv_graph(seed: int, limits: Limits | None = None, *, residual: bool
     return builder.graph(f"conv{seed}", builder.conv(x, residual=other, group=group))
 
 
+def random_depthwise_graph(seed: int, limits: Limits | None = None, *, residual: bool | None = None) -> Graph:
+    """One depthwise convolution, of a fifth of the seeds on a line; ``residual`` as in :func:`random_conv_graph`."""
+    rng = np.random.default_rng(seed)
+    builder = GraphBuilder(rng=rng, limits=limits or Limits())
+    high = [max(2, builder.limits.channels), builder.limits.size, builder.limits.size if seed % 5 else 1]
+    shape = [int(rng.integers(low, most + 1)) for low, most in zip((2, 1, 1), high, strict=True)]
+    x = builder.input(*shape)
+    if rng.integers(0, 2) if residual is None else residual:
+        return builder.graph(f"depthwise{seed}", builder.depthwise(x, residual=builder.input(*shape)))
+    return builder.graph(f"depthwise{seed}", builder.depthwise(x))
+
+
 def random_pool_graph(seed: int, limits: Limits | None = None, *, mode: str | None = None) -> Graph:
     """One max or average pooling."""
     builder, x = _start(seed, limits)
@@ -296,7 +332,10 @@ def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -
     builder, x = _start(seed, limits)
     for _ in range(depth):
         kind = int(builder.rng.integers(0, 6))
-        if kind <= 2:
+        if kind == 0:
+            x = builder.depthwise(x, residual=x if builder.rng.integers(0, 2) else None)
+            x = builder.conv(x, single=(0, 1))
+        elif kind <= 2:
             x = builder.conv(x)
         elif kind == 3:
             fused = builder.rng.integers(0, 2) == 1
@@ -337,6 +376,7 @@ def random_graph(seed: int, limits: Limits | None = None) -> Graph:
     """Any of the above, by seed."""
     makers: tuple[Callable[[int, Limits | None], Graph], ...] = (
         random_conv_graph,
+        random_depthwise_graph,
         random_packed_graph,
         random_pool_graph,
         random_add_graph,
