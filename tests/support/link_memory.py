@@ -24,7 +24,7 @@ class LinkMemory(wiring.Component):
     """WRITE and READ of lines of one word; RUN adds 1 to the first ``run_lines`` lines and traces each as a store.
 
     The space of a header is ignored. A line that is RUN is stored at element address ``line * arch.line``; its first
-    ``lanes`` elements appear on the trace. There is no refusal of bad commands.
+    C elements appear on the trace. There is no refusal of bad commands.
     """
 
     def __init__(self, arch: Arch, run_lines: int = 4, flaw: int | None = None) -> None:
@@ -33,7 +33,7 @@ class LinkMemory(wiring.Component):
         self._run_lines = run_lines
         self._flaw = DEPTH if flaw is None else flaw
         answer = data.StructLayout({"data": 32, "last": 1})
-        elements = data.ArrayLayout(signed(arch.act_bits), arch.lanes)
+        elements = data.ArrayLayout(signed(arch.act_bits), arch.cols)
         trace = wiring.Signature(
             {
                 "store_valid": Out(1),

@@ -51,7 +51,7 @@ def test_a_wrong_value_names_layer_tile_element_and_cycle(case: tuple[Program, S
     y, x, channel = tensor.height - 1, tensor.width - 1, tensor.channels - 1
     address = tensor.base + y * tensor.row_pitch + x * tensor.channel_pitch + channel
     log, before = as_log(traces), sum(len(trace.addresses) for trace in traces[: layer.first])
-    lane = address % ARCH.lanes
+    lane = address % ARCH.cols
     count = sum(len(trace.addresses) for trace in traces[layer.first : layer.first + layer.count])
     step = before + int(np.flatnonzero(log.addresses[before : before + count] == address - lane)[-1])
     log.data[step, lane] += 1

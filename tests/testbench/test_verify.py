@@ -75,8 +75,7 @@ def test_a_wrong_inner_store_is_found_and_placed() -> None:
 
 
 def test_wrong_outputs_of_a_device_without_trace() -> None:
-    first_of_last_block = -PROGRAM.arch.lane_cycles
-    verdict = verify(PROGRAM, SAMPLES, FlawedEngine(flawed_run=2, flawed_store=first_of_last_block, visible=False))
+    verdict = verify(PROGRAM, SAMPLES, FlawedEngine(flawed_run=2, flawed_store=-1, visible=False))
     (finding,) = verdict.findings
     assert finding.place is None
     assert finding.what.startswith(f"output {PROGRAM.outputs[0].name!r}, element")
