@@ -2,9 +2,10 @@
 """Places tensors in the activation memory by lifetime.
 
 Views share their source's memory; a result whose every pixel comes from the same pixel of an operand, read before the
-result is stored, takes the operand's place where that is the operand's last use. What is left are buffers with a size and a lifetime, packed greedily in several orders of which the best is kept
-(largest first is the classic heuristic for this dynamic storage allocation problem). With two memory segments,
-tensors that a layer accesses in the same cycle are kept in different segments where that costs no memory.
+result is stored, takes the operand's place where that is the operand's last use. What is left are buffers with a size
+and a lifetime, packed greedily in several orders of which the best is kept (largest first is the classic heuristic for
+this dynamic storage allocation problem). With two memory segments, tensors that a layer accesses in the same cycle are
+kept in different segments where that costs no memory.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 
 The engine does not wait for a descriptor's last store before it issues the next one's windows; the program says how
 many cycles may be left to it. Two bounds follow from the fixed latencies (:mod:`systolith.spec.timing`). A window must
-be read after the stores of its elements: a store that ``e`` others follow is made at least ``e * lane_cycles`` cycles
-before the last, and window ``k`` is issued at least so many cycles after the first as lie between them undisturbed. And
+be read after the stores of its elements: a store is made at least so many cycles before the last as the results between
+them take, and window ``k`` is issued at least so many cycles after the first as lie between them undisturbed. And
 sums must not reach the lanes before the last store, unless a drain sees to that. Where it does, a descriptor need not
 even wait until the time of the last store is known, if what it reads is stored when a bank is free for it. Only the
 descriptor directly before counts: the back section of one is not read before the last store of the one before the one
@@ -31,8 +31,8 @@ __all__ = ["overlap"]
 CHUNK = 1024
 """Windows looked at together."""
 
-LONG_AGO = -(1 << 40)
-"""The number of a store before the run."""
+LONG_AGO = 1 << 40
+"""Cycles from a store that has been made before anything could read too early."""
 
 
 def _matrix_cycles(descriptor: Descriptor, arch: Arch, windows: Ints) -> Ints:
@@ -62,7 +62,25 @@ def _reads(descriptor: Descriptor, arch: Arch) -> Iterator[tuple[Ints, Ints]]:
         yield np.arange(first, first + len(row)), np.where(inside, address, -1)
 
 
-def _data_lead(descriptor: Descriptor, arch: Arch, writers: Ints, last: int, most: int) -> int:
+def _to_last_store(descriptor: Descriptor, arch: Arch, *, disturbed: bool) -> Ints:
+    """Least cycles from each store of a descriptor to its last, in store order.
+
+    ``disturbed``: other accesses to the memory may delay its windows, so that a pass that waits for weights catches up.
+    """
+    pixels, blocks = output_pixels(descriptor), descriptor.loops[5].count
+    windows = descriptor.loops[0].count * descriptor.loops[1].count
+    apart = arch.lane_cycles
+    if descriptor.op == Op.VECTOR:
+        apart = max(apart, windows * descriptor.loops[2].count)
+    block = pixels * apart
+    if descriptor.op == Op.MATRIX and not arch.buffered:
+        length = windows if descriptor.depthwise or disturbed else timing.pass_cycles(arch, windows)
+        block = length * int(np.prod([loop.count for loop in descriptor.loops[2:5]]))
+    ahead = np.arange(blocks)[::-1, None] * block + np.arange(pixels)[::-1] * apart
+    return np.asarray(ahead.ravel())
+
+
+def _data_lead(descriptor: Descriptor, arch: Arch, ahead: Ints, most: int) -> int:
     """Cycles that may be left to the last store so that every element is stored when it is read; at most ``most``."""
     lead = most
     for windows, addresses in _reads(descriptor, arch):
@@ -70,8 +88,7 @@ def _data_lead(descriptor: Descriptor, arch: Arch, writers: Ints, last: int, mos
         if since[0] >= lead:
             break
         # the place behind the memory's last stands for all that is outside
-        followed = (last - writers[addresses]) * arch.lane_cycles
-        bound = (followed.min(axis=1) + since).min() + timing.READ_LATENCY - 1 + timing.START_LATENCY
+        bound = (ahead[addresses].min(axis=1) + since).min() + timing.READ_LATENCY - 1 + timing.START_LATENCY
         lead = min(lead, int(bound))
     return lead
 
@@ -91,7 +108,7 @@ def _first_sum(descriptor: Descriptor, arch: Arch) -> int:
     return since + last + 1 + timing.DRAIN_LATENCY
 
 
-def _is_free(descriptor: Descriptor, before: Descriptor, arch: Arch, writers: Ints, last: int) -> bool:
+def _is_free(descriptor: Descriptor, before: Descriptor, arch: Arch, ahead: Ints) -> bool:
     """Whether a MATRIX may begin while accumulators of the one before wait for their drain.
 
     Its first block waits for a bank, and so finds one bank at most that is not read out, but for the windows ahead of
@@ -108,20 +125,19 @@ def _is_free(descriptor: Descriptor, before: Descriptor, arch: Arch, writers: In
         if waited[0] > bank + ends:
             break
         left = np.where(waited < 0, banks - windows, bank - waited) + ends
-        followed = (last - writers[addresses]).min(axis=1) * pace
-        if (followed + timing.READ_LATENCY <= left).any():
+        if (ahead[addresses].min(axis=1) + timing.READ_LATENCY <= left).any():
             return False
     return True
 
 
-def _lead(descriptor: Descriptor, before: Descriptor, arch: Arch, writers: Ints, last: int) -> int:
+def _lead(descriptor: Descriptor, before: Descriptor, arch: Arch, ahead: Ints) -> int:
     most = lead_free(arch) - 1
     if not (arch.buffered and descriptor.op == before.op == Op.MATRIX):
         # a sum comes two cycles after the last store or later
         most = min(most, _first_sum(descriptor, arch) + timing.START_LATENCY - 2)
-    elif _is_free(descriptor, before, arch, writers, last):
+    elif _is_free(descriptor, before, arch, ahead):
         return lead_free(arch)
-    return _data_lead(descriptor, arch, writers, last, most)
+    return _data_lead(descriptor, arch, ahead, most)
 
 
 def _segments(first: int, stop: int, arch: Arch) -> set[int]:
@@ -147,18 +163,29 @@ def _apart(descriptor: Descriptor, before: Descriptor | None, arch: Arch) -> boo
     return not any(own & _operand_segments(other, arch) for other in others)
 
 
+def _ahead(descriptor: Descriptor, arch: Arch, *, disturbed: bool) -> Ints:
+    """Least cycles from the store of each element to a descriptor's last store.
+
+    The last entry, behind the memory, stands for what no descriptor stores.
+    """
+    size = 1 << arch.act_addr_bits
+    ahead = np.full(size + 1, LONG_AGO, dtype=np.int64)
+    addresses, cycles = _stores(descriptor, descriptor.out, arch), _to_last_store(descriptor, arch, disturbed=disturbed)
+    for column in range(arch.cols):
+        ahead[(addresses + column) % size] = cycles
+    return ahead
+
+
 def overlap(descriptors: Sequence[Descriptor], arch: Arch) -> list[Descriptor]:
     """The descriptors of a program, each with the largest ``lead`` that is safe, and with ``apart`` where it holds."""
-    writers = np.full((1 << arch.act_addr_bits) + 1, LONG_AGO, dtype=np.int64)
-    stored, before = 0, None
     result: list[Descriptor] = []
+    before: Descriptor | None = None
+    ahead: Ints | None = None
     for descriptor in descriptors:
         apart = _apart(descriptor, before, arch)
-        lead = 0 if before is None else _lead(descriptor, before, arch, writers, stored - 1)
+        lead = 0 if before is None or ahead is None else _lead(descriptor, before, arch, ahead)
+        operands = descriptor.residual or (before is not None and before.residual)
+        ahead = _ahead(descriptor, arch, disturbed=arch.act_single_port or (operands and not apart))
+        before = descriptor
         result.append(replace(descriptor, lead=lead, apart=apart))
-        addresses = _stores(descriptor, descriptor.out, arch)
-        numbers = stored + np.arange(len(addresses))
-        for column in range(arch.cols):
-            writers[(addresses + column) % (1 << arch.act_addr_bits)] = numbers
-        stored, before = stored + len(addresses), descriptor
     return result
