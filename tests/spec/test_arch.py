@@ -22,6 +22,27 @@ def test_derived_widths_of_an_asymmetric_engine() -> None:
     assert (arch.act_depth, arch.act_addr_bits, arch.coord_bits) == (8192, 13, 14)
 
 
+@pytest.mark.parametrize(
+    ("rows", "taps"), [(2, (1, 2)), (4, (1, 3)), (8, (2, 3)), (16, (3, 3)), (256, (3, 3))], ids=str
+)
+def test_taps_that_an_array_can_take(rows: int, taps: tuple[int, int]) -> None:
+    arch = Arch(name="a", rows=rows, cols=2, psum_spacing=2)
+    assert (arch.tap_rows, arch.tap_cols, arch.taps) == (*taps, taps[0] * taps[1])
+
+
+def test_accumulators_are_buffered_where_the_lanes_are_slower_than_the_array() -> None:
+    arch = Arch(name="a", rows=4, cols=4)
+    assert not arch.buffered
+    assert arch.with_(lane_cycles=2).buffered
+
+
+def test_a_window_is_as_wide_as_whoever_looks_at_it() -> None:
+    arch = Arch(name="a", rows=2, cols=8, psum_spacing=2)
+    assert arch.window == 8
+    assert arch.with_(pool=False).window == arch.with_(depthwise=False).window == 8
+    assert arch.with_(pool=False, depthwise=False).window == 2
+
+
 def test_the_hash_is_of_the_hardware_not_of_its_name() -> None:
     arch = PRESETS["tiny"]
     assert arch.with_(name="other").hash == arch.hash
@@ -48,6 +69,8 @@ def test_json_round_trip(tmp_path: Path) -> None:
         ({"act_single_port": True}, "act_single_port must be false in an engine with residual adds, got True"),
         ({"act_segments": 2, "act_lines": 4095}, r"act_lines must be a multiple of act_segments \(2\), got 4095"),
         ({"acc_bits": 16}, "acc_bits must be at least the array's 17 bits, got 16"),
+        ({"program_words": 255}, "program_words must be even, got 255"),
+        ({"line_depth": 3}, r"line_depth must be in 4\.\.65536, got 3"),
         ({"rows": "2"}, "rows must be of type int, got '2'"),
         ({"pool": 1}, "pool must be of type bool, got 1"),
     ],

@@ -9,6 +9,10 @@ import pytest
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.isa import (
     FIELDS,
+    LINE_BITS,
+    LINE_WORDS,
+    LOOPS,
+    MASK_PLACES,
     Descriptor,
     IsaError,
     Loop,
@@ -17,13 +21,16 @@ from systolith.spec.isa import (
     Walk,
     decode,
     decode_program,
+    descriptor_words,
     disassemble,
     document,
     encode,
     encode_program,
     layout,
-    section_words,
+    lead_free,
+    section_lines,
 )
+from systolith.spec.timing import START_LATENCY, tail_cycles
 
 BARE = PRESETS["tiny"].with_(residual=False, pool=False)
 DOCS = Path(__file__).parents[2] / "docs"
@@ -38,8 +45,20 @@ def random_descriptor(rng: random.Random, arch: Arch) -> Descriptor:
         Loop(rng.randrange(1, 1 << arch.dim_bits), rng.randrange(-reach, reach), rng.randrange(-reach, reach))
         for _ in range(6)
     )
-    bare = Descriptor(op=Op.MATRIX, base=3, fill=-128, loops=loops, out=out, lo=-255, hi=255, work=7)
-    return replace(bare, residual=True, res=res, m_own=99, m_res=70000, lo_sum=-5) if arch.residual else bare
+    result = Descriptor(op=Op.MATRIX, base=3, fill=-128, loops=loops, out=out, lo=-255, hi=255, work=7)
+    result = replace(result, lead=rng.randrange(lead_free(arch) + 1))
+    if arch.residual:
+        result = replace(result, residual=True, res=res, m_own=99, m_res=70000, lo_sum=-5)
+        result = replace(result, apart=arch.act_segments > 1)
+    return replace(result, **raster(rng, arch)) if arch.depthwise else result
+
+
+def raster(rng: random.Random, arch: Arch) -> dict[str, Any]:
+    """The depthwise fields, all at random; the product of the passes' counts must fit a count."""
+    names = ("lag", "line_last", "last_x", "last_y", "skip_x", "skip_y", "mask_x", "mask_y")
+    loops = tuple(Loop(rng.randrange(1, 8), rng.randrange(9), -rng.randrange(9)) for _ in range(LOOPS))
+    fields = {name: rng.getrandbits(layout(arch)[name].width) for name in names}
+    return {"depthwise": True, "loops": loops, **fields}
 
 
 @pytest.mark.parametrize("arch", [*PRESETS.values(), BARE], ids=lambda arch: f"{arch.name}-{arch.residual}")
@@ -51,12 +70,54 @@ def test_programs_survive_encoding(arch: Arch) -> None:
     assert decode_program(words, arch) == descriptors
 
 
-def test_fields_do_not_overlap_and_the_back_section_starts_a_word() -> None:
-    arch = PRESETS["8x8"]
-    slots = sorted((slot.offset, slot.offset + slot.width) for slot in layout(arch).values())
+@pytest.mark.parametrize("arch", [*PRESETS.values(), BARE], ids=lambda arch: f"{arch.name}-{arch.residual}")
+def test_fields_do_not_overlap_and_sections_are_lines(arch: Arch) -> None:
+    table, lines = layout(arch), section_lines(arch)
+    slots = sorted((slot.offset, slot.offset + slot.width) for slot in table.values())
     assert all(end <= start for (_, end), (start, _) in zip(slots, slots[1:], strict=False))
-    first_back = next(row.name for row in FIELDS if row.section == Section.BACK)
-    assert layout(arch)[first_back].offset == 32 * section_words(arch)[0]
+    start = 0
+    for section in Section:
+        rows = [table[row.name] for row in FIELDS if row.section == section]
+        assert rows[0].offset == start * LINE_BITS
+        assert max(slot.offset + slot.width for slot in rows) <= (start + lines[section]) * LINE_BITS
+        start += lines[section]
+    assert descriptor_words(arch) == start * LINE_WORDS
+    assert (lines[Section.HEAD], lines[Section.STEPS]) == (1, LOOPS)
+
+
+def test_a_loop_s_steps_are_the_words_of_a_line() -> None:
+    slots = layout(PRESETS["8x8"])
+    for level in range(LOOPS):
+        assert slots[f"loop{level}_row"].offset == (1 + level) * LINE_BITS
+        assert slots[f"loop{level}_col"].offset == (1 + level) * LINE_BITS + 32
+
+
+@pytest.mark.parametrize("arch", [*PRESETS.values(), BARE], ids=lambda arch: f"{arch.name}-{arch.residual}")
+def test_a_lead_reaches_to_the_last_store_and_to_any_time(arch: Arch) -> None:
+    slot = layout(arch)["lead"]
+    assert lead_free(arch) == (1 << slot.width) - 1
+    assert lead_free(arch) > tail_cycles(arch) + START_LATENCY
+
+
+def test_masks_have_a_bit_a_tap_and_place() -> None:
+    slots = layout(PRESETS["8x8"])
+    assert (slots["mask_x"].width, slots["mask_y"].width) == (MASK_PLACES * 3, MASK_PLACES * 2)
+    # without rows to hold back there is nothing to say of their length
+    assert layout(PRESETS["4x4"])["line_last"].width == 0
+    assert layout(PRESETS["4x4"].with_(depthwise=False))["mask_x"].width == 0
+
+
+def test_the_passes_of_a_raster_are_counted_together() -> None:
+    """The hardware counts them as one loop; the field holds their number minus one."""
+    arch = PRESETS["8x8"]
+    loops = (Loop(5), Loop(5), Loop(2), Loop(3), Loop(4), Loop(2))
+    for depthwise, passes in ((True, 23), (False, 0)):
+        bits = sum(
+            word << (32 * index)
+            for index, word in enumerate(encode(Descriptor(op=Op.MATRIX, depthwise=depthwise, loops=loops), arch))
+        )
+        slot = layout(arch)["passes"]
+        assert bits >> slot.offset & ((1 << slot.width) - 1) == passes
 
 
 @pytest.mark.parametrize(
@@ -66,6 +127,8 @@ def test_fields_do_not_overlap_and_the_back_section_starts_a_word() -> None:
         ({"loops": (Loop(0),) * 6}, r"field loop0_count: must be in 0\.\.4095, got -1"),
         ({"loops": (Loop(),) * 5}, "a descriptor has 6 loops, got 5"),
         ({"base": -1}, "field base: must be in"),
+        ({"depthwise": True, "loops": (Loop(9),) * 6, "skip_x": 8}, r"field skip_x: must be in 0\.\.7, got 8"),
+        ({"depthwise": True, "loops": (Loop(20),) * 6}, r"field passes: must be in 0\.\.4095, got 7999"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -76,6 +139,11 @@ def test_values_that_do_not_fit_are_refused(changes: dict[str, Any], message: st
 def test_an_architecture_without_residual_refuses_the_field() -> None:
     with pytest.raises(IsaError, match="field residual: this architecture does not have it, got 1"):
         encode(Descriptor(op=Op.MATRIX, residual=True), BARE)
+
+
+def test_an_architecture_without_the_feed_refuses_rasters() -> None:
+    with pytest.raises(IsaError, match="field depthwise: this architecture does not have it, got 1"):
+        encode(Descriptor(op=Op.MATRIX, depthwise=True), PRESETS["tiny"].with_(depthwise=False))
 
 
 @pytest.mark.parametrize(
