@@ -24,7 +24,7 @@ class LinkMemory(wiring.Component):
     """WRITE and READ of lines of one word; RUN adds 1 to the first ``run_lines`` lines and traces each as a store.
 
     The space of a header is ignored. A line that is RUN is stored at element address ``line * arch.line``; its first
-    C elements appear on the trace. There is no refusal of bad commands.
+    ``cols`` elements appear on the trace. There is no refusal of bad commands.
     """
 
     def __init__(self, arch: Arch, run_lines: int = 4, flaw: int | None = None) -> None:

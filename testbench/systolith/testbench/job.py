@@ -109,7 +109,7 @@ def read_job(folder: Path) -> LinkJob:
 
 @dataclass(frozen=True)
 class StoreLog:
-    """Stores in the order the engine made them: cycles (S,), element addresses (S,), data (S, lanes) signed; int64."""
+    """Stores in the order the engine made them: cycles (S,), element addresses (S,), data (S, cols) signed; int64."""
 
     cycles: Ints
     addresses: Ints
@@ -126,7 +126,7 @@ class StoreLog:
 
     @classmethod
     def from_raw(cls, cycles: list[int], addresses: list[int], raw: Iterable[int], arch: Arch) -> StoreLog:
-        """From lists; ``raw`` holds a store's elements side by side, the first lane in the least significant bits."""
+        """From lists; ``raw`` holds a store's elements side by side, the first column in the least significant bits."""
         mask, sign = (1 << arch.act_bits) - 1, 1 << (arch.act_bits - 1)
         shifts = range(0, arch.cols * arch.act_bits, arch.act_bits)
         rows = [[((value >> shift & mask) ^ sign) - sign for shift in shifts] for value in raw]

@@ -45,7 +45,7 @@ def test_a_flaw_is_seen_in_stores_and_answers() -> None:
     log = simulate(LinkMemory(ARCH, flaw=2), LinkJob(arch=ARCH, words=WORDS, record_stores=True))
     assert list(log.answers) == [DONE, 101, 102, 104, 104, 104, 105]
     assert log.stores is not None
-    assert log.stores.data[:, 0].tolist() == [101, 102, 104, 104]
+    assert log.stores.data.tolist() == [[101, 0], [102, 0], [104, 0], [104, 0]]
 
 
 def test_waves_and_progress(tmp_path: Path) -> None:
