@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Fragment
 
-from systolith.hdl.loader import REQUEST_DELAY, WeightLoader
+from systolith.hdl.loader import WeightLoader
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.timing import FETCH_LATENCY, MIN_PASS
 from tests.support.simulate import simulate
@@ -16,6 +16,8 @@ ARCHES = {
     "rows": Arch(name="rows", rows=8, cols=4, psum_spacing=4, weight_rows=4, weight_lines=64),
     "single": Arch(name="single", rows=4, cols=4, act_single_port=True, residual=False, weight_lines=64),
 }
+TARGET_STAYS = 2
+"""Cycles in which a pass's jump has its target, behind that in which the pass is taken."""
 
 
 class Bench:
@@ -69,7 +71,7 @@ class Bench:
         ctx.set(self.dut.taken, 1)
         ctx.set(self.dut.jump, jump is not None)
         if jump is not None:
-            self.targets |= dict.fromkeys(range(self.cycle + 1, self.cycle + REQUEST_DELAY + 1), jump)
+            self.targets |= dict.fromkeys(range(self.cycle + 1, self.cycle + TARGET_STAYS + 1), jump)
         self.expect_pass()
         await self.tick(ctx)
         ctx.set(self.dut.taken, 0)

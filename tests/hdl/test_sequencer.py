@@ -35,6 +35,9 @@ ARCHES = {
     "plain": PRESETS["4x4"].with_(depthwise=False, program_words=512),
 }
 BARE = ARCHES["bare"]
+DESCRIPTORS = 5
+RUN = -1
+"""The cycle of ``run``."""
 
 
 def random_descriptor(rng: random.Random, arch: Arch) -> Descriptor:
@@ -66,7 +69,7 @@ def registers(ctx: Any, view: data.View) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Times:
-    """The cycles of a descriptor; cycle 0 is the run's first."""
+    """The cycles of a descriptor; cycle 0 is the run's first. What came before it is cycle -1."""
 
     waits: int
     """All is read: from now on it only waits for ``allowed``."""
@@ -84,20 +87,20 @@ class Story:
     def __init__(self, arch: Arch, rng: random.Random, windows: Sequence[int], stores: Sequence[int]) -> None:
         """Draw; a descriptor issues for ``windows`` cycles, its last store comes ``stores`` cycles behind."""
         lines = section_lines(arch)
-        self.allowed = [rng.random() < 0.5 for _ in range(4000)]
+        # the first cycle is that of ``run``; by then the first descriptor waits
+        self.allowed = dict(enumerate((rng.random() < 0.5 for _ in range(4000)), start=RUN))
         self.times: list[Times] = []
-        read, handed, before = 0, -1, Times(0, 0, 0, 0, -1)
-        for _ in range(5):
-            complete = max(read + lines[Section.HEAD] + lines[Section.STEPS], handed + 1) + lines[Section.BACK]
-            handed = max(complete, before.finished)
-            waits = max(complete, before.issued) + lines[Section.FRONT]
-            start = self.allowed.index(True, waits) + 1
+        waits, back, before = RUN, RUN, Times(0, 0, 0, 0, RUN)
+        for _ in range(DESCRIPTORS):
+            start = next(cycle for cycle in range(waits, len(self.allowed)) if self.allowed[cycle]) + 1
             issued = start + rng.choice(windows)
-            finished = max(issued, handed + 1) + rng.choice(stores)
-            before = Times(waits, start, issued, handed + 1, finished)
+            finished = max(issued, back) + rng.choice(stores)
+            before = Times(waits, start, issued, back, finished)
             self.times.append(before)
-            read = start + 1
-        self.ended = read + lines[Section.HEAD] + 1
+            ahead = start + 1 + lines[Section.HEAD] + lines[Section.STEPS]
+            complete = max(ahead, back) + lines[Section.BACK]
+            waits, back = max(complete, issued) + lines[Section.FRONT], max(complete, finished) + 1
+        self.ended = start + 1 + lines[Section.HEAD] + 1
         self.last = max(self.ended, before.finished)
         """The last cycle of the run."""
 
@@ -117,17 +120,42 @@ class Bench:
 
     def __init__(self, arch: Arch, seed: int) -> None:
         self.arch, self.rng, self.dut = arch, random.Random(seed), Sequencer(arch=arch)
-        self.descriptors = [random_descriptor(self.rng, arch) for _ in range(5)]
-        self.words = encode_program(self.descriptors, arch)
         self.steps: list[dict[int, int]] = [{}, {}]
+        self.draw()
+
+    def draw(self) -> None:
+        """Another program."""
+        self.descriptors = [random_descriptor(self.rng, self.arch) for _ in range(DESCRIPTORS)]
+        self.words = encode_program(self.descriptors, self.arch)
+
+    async def tick(self, ctx: Any) -> None:
+        dut = self.dut
+        if ctx.get(dut.step_write):
+            self.steps[1 - ctx.get(dut.bank)][ctx.get(dut.step_loop)] = ctx.get(dut.step_data)
+        await ctx.tick()
 
     async def load(self, ctx: Any) -> None:
         ctx.set(self.dut.host_write, 1)
+        ctx.set(self.dut.touched, 1)
         for line, word in enumerate(self.words):
             ctx.set(self.dut.host_line, line)
             ctx.set(self.dut.host_data, word)
-            await ctx.tick()
+            await self.tick(ctx)
         ctx.set(self.dut.host_write, 0)
+        ctx.set(self.dut.touched, 0)
+
+    async def read_ahead(self, ctx: Any, touches: int) -> None:
+        """From the cycle of ``rewind`` until a run may begin; now and then the host interferes, and all begins anew."""
+        dut, cycles = self.dut, 1 + sum(section_lines(self.arch).values())
+        for left in range(touches, -1, -1):
+            touched = self.rng.choice([0, 1, cycles, self.rng.randrange(cycles)]) if left else -1
+            for cycle in range(touched + 1 or cycles):
+                ctx.set(dut.touched, cycle == touched)
+                assert (ctx.get(dut.running), ctx.get(dut.rewind)) == (0, cycle == 0)
+                assert ctx.get(dut.ready) == (cycle == cycles)
+                await self.tick(ctx)
+        ctx.set(dut.touched, 0)
+        assert (ctx.get(dut.running), ctx.get(dut.ready)) == (0, 1)
 
     def section(self, index: int, section: Section) -> dict[str, int]:
         size = descriptor_words(self.arch)
@@ -140,26 +168,21 @@ class Bench:
 
     async def run(self, ctx: Any, story: Story) -> None:
         dut = self.dut
-        ctx.set(dut.run, 1)
-        await ctx.tick()
-        ctx.set(dut.run, 0)
-        for cycle in range(story.last + 1):
+        for cycle in range(RUN, story.last + 1):
+            ctx.set(dut.run, cycle == RUN)
             ctx.set(dut.allowed, story.allowed[cycle])
             ctx.set(dut.issuing, any(one.start <= cycle < one.issued for one in story.times))
             ctx.set(dut.finished, any(one.finished == cycle for one in story.times))
             self.check(ctx, story, cycle)
-            if ctx.get(dut.step_write):
-                self.steps[1 - ctx.get(dut.bank)][ctx.get(dut.step_loop)] = ctx.get(dut.step_data)
-            await ctx.tick()
+            await self.tick(ctx)
         ctx.set(dut.finished, 0)
-        assert not ctx.get(dut.running)
 
     def check(self, ctx: Any, story: Story, cycle: int) -> None:
         dut = self.dut
-        assert ctx.get(dut.running)
+        assert (ctx.get(dut.running), ctx.get(dut.ready)) == (cycle > RUN, cycle == RUN)
         assert ctx.get(dut.start) == any(one.start == cycle for one in story.times)
-        assert ctx.get(dut.back_start) == any(one.back == cycle for one in story.times)
-        assert ctx.get(dut.waiting) == story.waiting(cycle)
+        assert ctx.get(dut.back_start) == any(one.back == cycle > RUN for one in story.times)
+        assert ctx.get(dut.waiting) == (story.waiting(cycle) and not ctx.get(dut.start))
         for index, one in enumerate(story.times):
             if one.waits <= cycle < one.start:
                 assert ctx.get(dut.lead) == self.descriptors[index].lead
@@ -191,9 +214,13 @@ def test_descriptors_follow_each_other_and_end(name: str, windows: list[int], st
     bench = Bench(ARCHES[name], len(stores))
 
     async def run(ctx: Any) -> None:
-        await bench.load(ctx)
-        for _ in range(3):
-            await bench.run(ctx, Story(bench.arch, bench.rng, windows, stores))
+        for touches in (0, 3):
+            bench.draw()
+            await bench.load(ctx)
+            await bench.read_ahead(ctx, touches)
+            for again in (0, 1, 4):
+                await bench.run(ctx, Story(bench.arch, bench.rng, windows, stores))
+                await bench.read_ahead(ctx, again)
 
     simulate(bench.dut, run)
 
@@ -207,10 +234,17 @@ def test_the_host_reads_the_program() -> None:
         for line, word in enumerate(bench.words):
             ctx.set(dut.host_line, line)
             ctx.set(dut.host_read, 1)
+            ctx.set(dut.touched, 1)
             await ctx.tick()
             ctx.set(dut.host_read, 0)
-            for _ in range(3):
+            ctx.set(dut.touched, 0)
+            await ctx.tick()
+            ctx.set(dut.host_line, bench.rng.randrange(len(bench.words)))
+            for _ in range(bench.rng.choice([1, 40])):
                 assert ctx.get(dut.host_read_data) == word
                 await ctx.tick()
+        await bench.load(ctx)
+        await bench.read_ahead(ctx, 0)
+        await bench.run(ctx, Story(bench.arch, bench.rng, [3], [3]))
 
     simulate(dut, run)

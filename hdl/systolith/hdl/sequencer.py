@@ -95,6 +95,7 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.rewind.eq(1)
                 m.d.sync += index.eq(0)
                 m.next = "HEAD"
+                self._heed_host(m)
             with m.State("HEAD"):
                 m.d.comb += take.eq(1)
                 m.d.sync += head.as_value().eq(line)
