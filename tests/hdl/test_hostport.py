@@ -29,7 +29,9 @@ class Bench:
         self.memories: dict[Space, dict[int, int]] = {space: {} for space in Space}
         self.memories[Space.COUNTERS] = {counter: 100 + counter for counter in Counter}
         self.answers: list[tuple[int, int]] = []
-        self.accepted_in_run = 0
+        self.accepted_in_run = self.sent = 0
+        self.sent_at_run: list[int] = []
+        """Words that were taken when a run began."""
 
     async def send(self, ctx: Any, words: Iterable[int]) -> None:
         for word in words:
@@ -38,6 +40,7 @@ class Bench:
             ctx.set(self.dut.host_in.payload, word)
             ctx.set(self.dut.host_in.valid, 1)
             await ctx.tick().until(self.dut.host_in.ready)
+            self.sent += 1
             ctx.set(self.dut.host_in.valid, 0)
 
     async def receive(self, ctx: Any) -> None:
@@ -73,9 +76,13 @@ class Bench:
     async def run(self, ctx: Any) -> None:
         dut = self.dut
         while True:
+            ctx.set(dut.ready, ready := int(self.rng.random() < 0.1))
             _, _, run = await ctx.tick().sample(dut.run)
             if not run:
                 continue
+            assert ready
+            self.sent_at_run.append(self.sent)
+            ctx.set(dut.ready, 0)
             ctx.set(dut.running, 1)
             for _ in range(RUN_CYCLES):
                 _, _, ready = await ctx.tick().sample(dut.host_in.ready)
@@ -152,6 +159,7 @@ def test_a_run_is_answered_when_it_ends_and_takes_no_words() -> None:
     bench = exchange(ARCHES["tiny"], words, 3, seed=5, pause=0.2)
     assert bench.answers == [(DONE, 1), (link.MAGIC, 1), (DONE, 1)]
     assert bench.accepted_in_run == 0
+    assert bench.sent_at_run == [1, 4]
 
 
 @pytest.mark.parametrize(
