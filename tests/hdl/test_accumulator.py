@@ -43,15 +43,15 @@ class Traffic:
         """Exactly MIN_PASS from pass to pass where they are short, with and without gaps."""
         rng = self.rng
         totals = [[0] * ARCH.cols for _ in range(pixels)]
-        advances = [rng.choice([Advance.PIXEL.value, Advance.ROW.value]) for _ in range(pixels)]
-        advances[-1] = Advance.END.value if ends else Advance.BLOCK.value
+        advances = [rng.choice([Advance.PIXEL, Advance.ROW]) for _ in range(pixels)]
+        advances[-1] = Advance.END if ends else Advance.BLOCK
         for step in range(passes):
             begin, last = self.cycle, step == passes - 1
             for pixel in range(pixels):
                 values = [rng.randrange(-256, 256) for _ in range(ARCH.cols)]
                 totals[pixel] = [total + value for total, value in zip(totals[pixel], values, strict=True)]
                 # who does not complete a pixel may say anything of the way behind it
-                advance = advances[pixel] if last else rng.randrange(4)
+                advance = advances[pixel] if last else rng.choice(list(Advance))
                 tag = {"start": int(pixel == 0), "first": int(step == 0), "last": int(last), "advance": advance}
                 self.tags[self.cycle] = tag
                 self.psums[self.cycle + TAG_LEAD] = values
@@ -84,7 +84,7 @@ def test_adds_up_passes(pixels: int, gap: float) -> None:
             if ctx.get(dut.sums.valid):
                 payload = dut.sums.payload
                 data = [ctx.get(payload.data[index]) for index in range(ARCH.cols)]
-                seen[now] = data, ctx.get(payload.advance).value
+                seen[now] = data, ctx.get(payload.advance)
             await ctx.tick()
 
     simulate(dut, bench)
@@ -118,7 +118,7 @@ class Reader:
         if now in self.expected:
             line = dut.bank.line
             data = [ctx.get(line.data[index]) for index in range(BUFFERED.cols)]
-            assert (data, ctx.get(line.advance).value) == self.expected[now]
+            assert (data, ctx.get(line.advance)) == self.expected[now]
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.5])

@@ -130,7 +130,7 @@ def test_blocks_are_drained_at_the_lanes_pace(arch: Arch, relaxed: bool) -> None
         for pixel, row in enumerate(sums_of(block)):
             expected[first + pixel * arch.lane_cycles + DRAIN_LATENCY] = tags[pixel], row
         free = first + len(tags) * arch.lane_cycles
-        if tags[-1] == Advance.END.value:
+        if Advance(tags[-1]) == Advance.END:
             draining[first] = len(tags) - 1
             free = max(free, next(begun) + 1)
     assert bench.seen == expected

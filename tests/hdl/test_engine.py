@@ -266,7 +266,7 @@ def reads_what_was_stored_last(program: ProgramBuilder, late: int) -> None:
     loops = list(second.loops)
     pixels = 3 if second.op == Op.VECTOR else 0
     loops[pixels] = replace(loops[pixels], row_step=0, col_step=unit)
-    tensor = {"base": first.out.base, "plane": 1, "row_len": FIRST_PIXELS * unit, "row_start": 0}
+    tensor: dict[str, Any] = {"base": first.out.base, "plane": 1, "row_len": FIRST_PIXELS * unit, "row_start": 0}
     start = (FIRST_PIXELS - 1 - late) * unit
     program.descriptors[1] = replace(second, loops=tuple(loops), col_start=start, **tensor)
 

@@ -46,15 +46,15 @@ class Window:
 
     @property
     def ends(self) -> bool:
-        return bool(self.tag["last"] and self.tag["advance"] == Advance.END.value)
+        return bool(self.tag["last"] and self.tag["advance"] == Advance.END)
 
 
 def _advance(row_ends: bool, plane_ends: bool, ends: bool) -> int:
     if not row_ends:
-        return int(Advance.PIXEL.value)
+        return Advance.PIXEL
     if not plane_ends:
-        return int(Advance.ROW.value)
-    return int(Advance.END.value if ends else Advance.BLOCK.value)
+        return Advance.ROW
+    return Advance.END if ends else Advance.BLOCK
 
 
 def walk(loops: list[Loop], start: tuple[int, int]) -> Iterator[tuple[tuple[int, ...], int, int]]:
@@ -229,10 +229,7 @@ class Bench:
         if self.arch.pool:
             assert ctx.get(payload.maximum) == self.fields["maximum"]
         names = [name for name in window.tag if name != "advance" or window.tag["last"]]
-        got = {name: ctx.get(payload.tag[name]) for name in names}
-        assert {name: getattr(value, "value", value) for name, value in got.items()} == {
-            name: window.tag[name] for name in names
-        }
+        assert {name: ctx.get(payload.tag[name]) for name in names} == {name: window.tag[name] for name in names}
         if self.arch.depthwise:
             assert {name: ctx.get(payload.dw[name]) for name in window.depthwise} == window.depthwise
         if window.tag["start"]:

@@ -48,7 +48,7 @@ def passes_of(arch: Arch, seed: int) -> list[Pass]:
 
 
 def run(arch: Arch, schedule: Schedule, sums: dict[int, list[int]], line_last: int = 0) -> None:
-    """Play a schedule; windows of the cycles of ``sums`` have these, each with its tag ahead, and no others have any."""
+    """Play a schedule; the windows of the cycles of ``sums`` have these, their tags ahead, and no others have any."""
     latency = matrix_latency(arch)
     dut = Matrix(arch=arch)
 

@@ -92,7 +92,7 @@ class Case:
     def adds(self) -> bool:
         return bool(self.fields.get("residual", 0))
 
-    def pixels(self, advances: list[Advance]) -> Iterator[tuple[int, int, int]]:
+    def pixels(self, advances: list[int]) -> Iterator[tuple[int, int, int]]:
         """Where each pixel is stored, where its operand lies, and its first parameter line."""
         size = self.arch.act_depth
         out, res, line = self.out.base, self.res.base, self.fields["param_base"]

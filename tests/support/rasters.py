@@ -109,12 +109,12 @@ class Raster:
     def _advance(self, x: int, y: int, final: bool) -> int:
         """The way to the next output pixel of the pass, or out of the block."""
         if x < self.last_x:
-            return Advance.PIXEL.value
+            return Advance.PIXEL
         if y < self.last_y:
-            return Advance.ROW.value
-        return Advance.END.value if final else Advance.BLOCK.value
+            return Advance.ROW
+        return Advance.END if final else Advance.BLOCK
 
     def completes(self, window: int) -> bool:
         """Whether a window completes the descriptor's last output pixel."""
         found = self.candidate(window)
-        return bool(found and found["emit"] and found["last"] and found["advance"] == Advance.END.value)
+        return bool(found and found["emit"] and found["last"] and found["advance"] == Advance.END)

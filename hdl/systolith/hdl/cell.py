@@ -45,8 +45,8 @@ class Cell(wiring.Component):
     of before its cycle active for the activations it comes with. A ``load`` bit takes ``weights`` into its rows of the
     shadow registers.
 
-    Members: ``west`` (In), ``east`` (Out), ``taps`` (In, of the first rows; if there are any), ``weights`` (In, ``weight_rows``),
-    ``psum_in`` (In), ``psum_out`` (Out).
+    Members: ``west`` (In), ``east`` (Out), ``taps`` (In, of the first rows; if there are any), ``weights`` (In,
+    ``weight_rows``), ``psum_in`` (In), ``psum_out`` (Out).
     """
 
     def __init__(

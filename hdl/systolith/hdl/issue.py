@@ -165,7 +165,7 @@ class Issue(wiring.Component):
         return issued
 
     def _waits(self, m: Module, pending: Signal, issued: Signal) -> list[tuple[Counter, Value]]:
-        """What keeps the window, and whether it does; of an engine's causes only, as constants would trouble linters."""
+        """What can keep a window in this engine, and whether it does."""
         arch = self._arch
         waits = [(Counter.CONTROL, ~pending), (Counter.WEIGHTS, self.issue.payload.tag.start & ~self.weights_ready)]
         if arch.buffered:
@@ -182,7 +182,7 @@ class Issue(wiring.Component):
         return self.operand_next & ~self.fields.apart if arch.act_segments > 1 else self.operand_next
 
     def _lanes_busy(self, m: Module, issued: Signal) -> Value:
-        """Whether the lanes cannot take a VECTOR's result yet, or a MATRIX block has no bank of accumulators to fill."""
+        """Whether the lanes cannot take a VECTOR's result yet, or a MATRIX block has no free bank of accumulators."""
         arch, tag = self._arch, self.issue.payload.tag
         left, banks = Signal(range(arch.lane_cycles)), Signal(range(3), init=2)
         with m.If(issued & self.vector & tag.last):
