@@ -241,3 +241,50 @@ def test_rasters_begin_before_they_wait_for_a_bank(depth: int, high: int) -> Non
     lag = min(arch.tap_rows - 1, high - 1) * wide
     raster = replace(second, depthwise=True, loops=make_loops(nest), lag=lag, last_x=wide - 1)
     assert not _behind_two_banks(arch, raster)
+
+
+# ---------------------------------------------------------------------- segments
+
+
+def _with_operand(base: int, arch: Arch, source: int = 0) -> Descriptor:
+    """64 elements of input, and an operand of as many at ``base``."""
+    one = _pointwise(arch.act_depth // 4, source, 64 // arch.rows, arch)
+    return replace(one, residual=True, res=replace(one.out, base=base))
+
+
+@pytest.mark.parametrize(("offset", "apart"), [(-64, False), (-8, False), (0, True), (64, True)])
+def test_operands_are_apart_when_no_segment_holds_both(offset: int, apart: bool) -> None:
+    arch = PRESETS["8x8"]
+    half = arch.act_depth // 2
+    assert [one.apart for one in overlap([_with_operand(half + offset, arch)], arch)] == [apart]
+    # and the other way round: the input ends where the upper segment begins, or reaches into it
+    assert [one.apart for one in overlap([_with_operand(half, arch, half - 64 - offset)], arch)] == [offset >= 0]
+
+
+def test_operands_of_the_descriptor_before_are_still_read() -> None:
+    arch = PRESETS["8x8"]
+    low, high = _with_operand(8, arch), _with_operand(arch.act_depth // 2, arch)
+    alone = _pointwise(arch.act_depth // 4, 0, 8, arch)
+    assert [one.apart for one in overlap([high, alone, low, alone, alone], arch)] == [True, True, False, False, True]
+
+
+def test_one_segment_is_never_apart() -> None:
+    arch = PRESETS["8x8"]
+    for other in (arch.with_(act_segments=1), arch.with_(residual=False)):
+        assert not overlap([_pointwise(0, 4096, 8, other)], other)[0].apart
+
+
+@pytest.mark.parametrize("arch", [one for one in ARCHS if one.act_segments == 2 and one.residual], ids=lambda a: a.name)
+def test_promised_segments_are_not_shared(arch: Arch) -> None:
+    half, promised = 1 << (arch.act_addr_bits - 1), 0
+    for seed in range(40):
+        program = overlap(_random(np.random.default_rng(seed), arch), arch)
+        operands = [_stored(one, one.res, arch) if one.residual else [] for one in program]
+        for number, one in enumerate(program):
+            read = {element // half for elements in _read(one, arch) for element in elements}
+            taken = {
+                element // half for part in operands[max(0, number - 1) : number + 1] for e in part for element in e
+            }
+            assert not (one.apart and read & taken), f"seed {seed}, descriptor {number}"
+            promised += one.apart and bool(taken)
+    assert promised

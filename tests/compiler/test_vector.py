@@ -66,6 +66,7 @@ def test_an_add_is_an_identity_with_a_residual() -> None:
     plan = _plan(Graph("add", ("a", "b"), ("y",), (node,), tensors))
     descriptor = plan.steps[0].descriptor
     assert (descriptor.residual, descriptor.res_zero, descriptor.out_zero) == (True, -6, 7)
+    assert descriptor.loops[5].count == 1
     assert (descriptor.lo, descriptor.hi, descriptor.lo_sum, descriptor.hi_sum) == (-256, 255, -100, 100)
     assert plan.tables[0].bias.tolist() == [-5] * 4
 
