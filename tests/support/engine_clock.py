@@ -212,17 +212,20 @@ class IssueClock:
 
 
 class EngineClock(IssueClock):
-    """The whole control. :meth:`run` returns the cycles of each descriptor by cause."""
+    """The whole control. :meth:`run` returns the cycles of each descriptor by cause.
+
+    Before the run, the first descriptor is read, and the weights of its first pass.
+    """
 
     def __init__(self, arch: Arch, descriptors: Sequence[Descriptor]) -> None:
-        super().__init__(arch, cycle=1, weights=timing.pass_cycles(arch, 0))
+        super().__init__(arch, cycle=1, weights=0)
         self.program = [*descriptors, Descriptor(op=Op.END)]
         self.starts: list[int] = []
         """Cycles from which the descriptors' windows are issued."""
         self.results = [self._results(one) for one in descriptors]
         self._lines = section_lines(arch)
-        self._state, self._line, self._next = "HEAD", 0, 0
-        self._coming, self._active, self._handed = False, -1, -2
+        self._state, self._line, self._next = "START", 0, 0
+        self._coming, self._active, self._handed = False, 0, -2
         self._due, self._running = False, True
 
     @staticmethod
@@ -246,7 +249,7 @@ class EngineClock(IssueClock):
     def _finished(self) -> bool:
         """Whether the last store of the descriptor in force is made in this cycle or was before."""
         count = sum(self.results[: self._active + 1])
-        return self._active < 0 or (len(self.stores) >= count and self.stores[count - 1] <= self.cycle)
+        return len(self.stores) >= count and self.stores[count - 1] <= self.cycle
 
     def _sequence(self) -> bool:
         """The sequencer's part of a cycle; returns whether it waits for stores."""
