@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from systolith.compiler.ir import Graph
 from systolith.compiler.layout import plan_layouts
 from systolith.compiler.lower import lower, lower_as
 from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.isa import Op, decode_program
 from systolith.spec.link import Space
 from systolith.testbench.isa_model import IsaModel, read_tensor
 from tests.support.networks import NetworkBuilder, autoencoder, resnet8
@@ -54,6 +56,14 @@ def test_programs_compute_what_the_graph_says(arch: Arch) -> None:
             channels=40 if seed % 5 == 0 else 9,
         )
         _check(random_graph(seed, limits), arch, seed)
+
+
+def test_random_networks_use_every_kind_of_descriptor() -> None:
+    programs = [lower(random_network(seed), PRESETS["8x8"]) for seed in range(20)]
+    made = [one for program in programs for one in decode_program(program.segments[Space.PROGRAM], program.arch)]
+    kinds = {(one.op, one.depthwise, one.residual) for one in made}
+    vector = {(Op.VECTOR, False, residual) for residual in (False, True)}
+    assert kinds == vector | {(Op.MATRIX, *flags) for flags in itertools.product((False, True), repeat=2)}
 
 
 @pytest.mark.parametrize("seed", range(4))
