@@ -6,6 +6,7 @@ import pytest
 from systolith.boards.board import BoardError
 from systolith.boards.flow import FLOWS
 from systolith.boards.physical import DEVICES, find_device, measure
+from systolith.boards.resources import total_use
 from systolith.boards.tools import MissingTool, find_tool
 from systolith.hdl.budget import lane_products
 from systolith.hdl.target import Target
@@ -75,3 +76,39 @@ def test_speed_of_a_small_engine(tmp_path: Path) -> None:
     assert result.routed is not None
     assert 500 < result.routed["lut"]["used"] < 5280 == result.routed["lut"]["available"]
     assert result.to_json()["dsp"] == result.routed["dsp"]["used"] == 2
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "physical.md"
+
+
+def stated(arch: str) -> dict[str, list[int]]:
+    """The page's cells by block: LUT, FF, DSP, BRAM."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    header = next(index for index, line in enumerate(lines) if line.startswith("| block |"))
+    columns = [cell.strip() for cell in lines[header].split("|")[1:-1]]
+    first = columns.index(f"{arch} LUT")
+    rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[header + 1 :])
+    return {
+        row[0]: [int(cell.split("+")[0].replace(",", "")) for cell in row[first : first + 4]]
+        for row in rows
+        if row[first]
+    }
+
+
+@pytest.mark.synth
+@pytest.mark.slow
+@_needs_tools("yosys")
+@pytest.mark.parametrize("name", ["icebreaker", "8x8", "16x16"])
+def test_the_page_states_these_cells(name: str, tmp_path: Path) -> None:
+    """Multipliers and memories exactly; logic within a tenth, since another Yosys makes a little more or less of it."""
+    device = find_device("ice40-up5k" if name == "icebreaker" else "ecp5-85f")
+    result = measure(PRESETS[name], device, tmp_path, route=False, progress=_silent)
+    page = stated(name)
+    assert set(page) == {*result.blocks, "all"}
+    for block, use in (result.blocks | {"all": total_use(result.blocks)}).items():
+        luts, registers, *others = page[block]
+        assert others == [use["dsp"], use["bram"]], block
+        assert use["lut"] == pytest.approx(luts, rel=0.1, abs=10), block
+        assert use["ff"] == pytest.approx(registers, rel=0.1, abs=10), block
+    limits = {"dsp": 8, "bram": 30} if name == "icebreaker" else {"dsp": 156, "bram": 208}
+    assert all(total_use(result.blocks)[kind] <= limit for kind, limit in limits.items())

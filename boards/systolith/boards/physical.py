@@ -38,7 +38,8 @@ class Device:
     synthesis: str
     """Yosys's command."""
     apart: tuple[str, ...]
-    """The commands that keep the modules of ``top`` apart."""
+    """The commands that keep the modules of ``top`` apart: those of the usual synthesis, with abc for the LUTs instead
+    of abc9, which fails on modules kept apart (Yosys 0.70)."""
     tool: str
     arguments: tuple[str, ...]
     """nextpnr's."""
@@ -54,7 +55,6 @@ DEVICES = {
             title="LFE5U-85F, speed grade 6",
             target=Target.ECP5,
             synthesis="synth_ecp5",
-            # abc9, which the command would use for the LUTs, fails on modules kept apart (Yosys 0.70)
             apart=(
                 "synth_ecp5 -top {top} -noflatten -run begin:map_luts",
                 "abc -luts 2:2,3,6:5,10,20",
@@ -70,7 +70,15 @@ DEVICES = {
             title="iCE40UP5K",
             target=Target.ICE40,
             synthesis="synth_ice40",
-            apart=("synth_ice40 -top {top} -noflatten -device u",),
+            apart=(
+                "synth_ice40 -top {top} -noflatten -device u -run begin:map_luts",
+                "abc -lut 4",
+                "ice40_wrapcarry -unwrap",
+                "techmap -map +/ice40/ff_map.v",
+                "clean",
+                "opt_lut -tech ice40",
+                "synth_ice40 -top {top} -noflatten -device u -run map_cells:check",
+            ),
             tool="nextpnr-ice40",
             arguments=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
             goal_mhz=40,

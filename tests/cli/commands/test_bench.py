@@ -97,7 +97,12 @@ PHYSICAL = Physical(
 
 def test_physical_table_and_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(bench, "bench_physical", lambda *names, **options: seen.append((names, options)) or [PHYSICAL])
+
+    def measured(*names: object, **options: object) -> list[Physical]:
+        seen.append((names, options))
+        return [PHYSICAL]
+
+    monkeypatch.setattr(bench, "bench_physical", measured)
     lines = run("bench", "physical", "--arch", "8x8", "--no-route", "--seed", "2").out.splitlines()
     assert lines[0].strip() == "8x8 on LFE5U-85F, speed grade 6"
     assert lines[-1] == "101.5 MHz; slowest: a -> b"
