@@ -120,16 +120,17 @@ class Nest(wiring.Component):
         return following
 
     def _move(self, m: Module, load: Signal, following: Signal) -> None:
-        """The coordinates."""
+        """The coordinates; both steps in one line, which takes fewer block RAMs than two memories."""
         bits = self._arch.coord_bits
+        m.submodules.steps = steps = LineMemory(bits=2 * bits, depth=STEP_LINES, unit=2 * bits)
+        m.d.comb += [
+            steps.write_en.eq(self.step_write),
+            steps.write_addr.eq(Cat(self.step_loop, ~self.bank)),
+            steps.write_data.eq(Cat(self.step_data.word_select(axis, WORD_BITS)[:bits] for axis in (0, 1))),
+            steps.read_en.eq(load),
+            steps.read_addr.eq(Cat(following, self.bank)),
+        ]
         for axis, (name, coordinate) in enumerate((("row", self.row), ("col", self.col))):
-            m.submodules[f"{name}_steps"] = steps = LineMemory(bits=bits, depth=STEP_LINES, unit=bits)
-            m.d.comb += [
-                steps.write_en.eq(self.step_write),
-                steps.write_addr.eq(Cat(self.step_loop, ~self.bank)),
-                steps.write_data.eq(self.step_data.word_select(axis, WORD_BITS)),
-                steps.read_en.eq(load),
-                steps.read_addr.eq(Cat(following, self.bank)),
-            ]
+            moved = coordinate + steps.read_data.word_select(axis, bits)
             with m.If(load):
-                m.d.sync += coordinate.eq(Mux(self.start, self.config[f"{name}_start"], coordinate + steps.read_data))
+                m.d.sync += coordinate.eq(Mux(self.start, self.config[f"{name}_start"], moved))

@@ -332,6 +332,7 @@ def _presets() -> dict[str, Arch]:
             name="icebreaker",
             rows=4,
             cols=4,
+            acc_bits=24,
             psum_spacing=4,
             lane_cycles=4,
             act_lines=16384,
