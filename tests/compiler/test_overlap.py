@@ -186,6 +186,24 @@ def test_a_known_case_to_the_cycle(pixels: int, lead: int) -> None:
     assert [one.lead for one in _pair(pixels)] == [0, lead]
 
 
+@pytest.mark.parametrize(
+    ("residual", "single_port", "lead"),
+    [((), False, 27), ((0,), False, 17), ((1,), False, 17), ((), True, 17)],
+    ids=["undisturbed", "operand of the one before", "own operand", "single port"],
+)
+def test_passes_that_wait_for_weights_catch_up_where_they_are_disturbed(
+    residual: tuple[int, ...], single_port: bool, lead: int
+) -> None:
+    """Blocks of 4 pixels take 8 cycles for their weights. From block 0 of 4 to the last store that is 24 cycles and
+    more, and the first sum is what is waited for; but 3 x 4 at least, 3 pixels and 2 cycles where windows are late.
+    """
+    arch = PRESETS["16x16"].with_(act_segments=1, act_single_port=single_port, residual=not single_port)
+    first, second = (_pointwise(place * 4096, 8192, 4, arch, blocks=4) for place in (0, 1))
+    made = [replace(one, residual=number in residual) for number, one in enumerate((first, second))]
+    third = _pointwise(12288, 4096, 4, arch, pitch=4 * arch.cols)
+    assert overlap([*made, third], arch)[2].lead == lead
+
+
 # ---------------------------------------------------------------------- the clock
 
 
