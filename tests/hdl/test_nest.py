@@ -109,6 +109,7 @@ class Bench:
         self.bank ^= 1
         ctx.set(dut.bank, self.bank)
         ctx.set(dut.config, config_of(present.loops, present.row, present.col))
+        ctx.set(dut.vector, vector := self.rng.randrange(2))
         ctx.set(dut.start, 1)
         self.prepare(following)
         await self.tick(ctx)
@@ -119,6 +120,11 @@ class Bench:
             assert ctx.get(dut.valid) == 1
             got = tuple(map(ctx.get, (dut.row, dut.col, dut.first, dut.last)))
             assert got == (wrapped(y), wrapped(x), first, last)
+            assert tuple(map(ctx.get, (dut.pass_begins, dut.sum_begins, dut.sum_ends))) == (
+                not vector and first & 0b11 == 0b11,
+                first & (inner := 0b111 if vector else 0b11100) == inner,
+                last & inner == inner,
+            )
             ctx.set(dut.advance, 1)
             await self.tick(ctx)
             ctx.set(dut.advance, 0)

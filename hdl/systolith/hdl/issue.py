@@ -94,6 +94,7 @@ class Issue(wiring.Component):
         m.d.comb += [
             nest.config.row_start.eq(fields.row_start),
             nest.config.col_start.eq(fields.col_start),
+            nest.vector.eq(self.vector),
             nest.bank.eq(self.bank),
             nest.step_write.eq(self.step_write),
             nest.step_loop.eq(self.step_loop),
@@ -118,9 +119,9 @@ class Issue(wiring.Component):
             window.row.eq(nest.row),
             window.col.eq(nest.col),
             window.vector.eq(vector),
-            window.tag.start.eq(nest.first[:2].all() & ~vector),
-            window.tag.first.eq(Mux(vector, nest.first[:3].all(), nest.first[2:5].all())),
-            window.tag.last.eq(Mux(vector, nest.last[:3].all(), nest.last[2:5].all())),
+            window.tag.start.eq(nest.pass_begins),
+            window.tag.first.eq(nest.sum_begins),
+            window.tag.last.eq(nest.sum_ends),
             window.tag.advance.eq(advance),
         ]
         if self._arch.pool:

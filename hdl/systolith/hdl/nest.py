@@ -58,6 +58,8 @@ class Nest(wiring.Component):
             (:attr:`latency`) and from then on until the last iteration is taken.
         row, col: Out; the coordinates, signed, in elements (modulo their width).
         first, last: Out; bit ``i``: loop ``i`` is at its first, its last iteration.
+        pass_begins, sum_begins, sum_ends: Out; all pixel loops of a MATRIX are at their first; all loops of a sum, for
+            a ``vector`` (In, as ``config``) those of its window, are at their first, their last.
     """
 
     def __init__(self, *, arch: Arch) -> None:
@@ -78,6 +80,10 @@ class Nest(wiring.Component):
                 "col": Out(signed(arch.coord_bits)),
                 "first": Out(LOOPS, init=-1 % (1 << LOOPS)),
                 "last": Out(LOOPS),
+                "vector": In(1),
+                "pass_begins": Out(1),
+                "sum_begins": Out(1),
+                "sum_ends": Out(1),
             }
         )
         self._arch = arch
@@ -102,6 +108,7 @@ class Nest(wiring.Component):
         """The counters, one iteration ahead, and the flags that leave them. Returns which loop advances next."""
         following = Signal(range(LOOPS))
         carry: Value = Const(1, 1)
+        firsts, lasts = Signal(LOOPS), Signal(LOOPS)
         for level in range(LOOPS):
             counter = Signal(self._arch.dim_bits, name=f"counter{level}")
             at_first = Signal(init=1, name=f"at_first{level}")
@@ -116,7 +123,14 @@ class Nest(wiring.Component):
                 m.d.sync += [self.first[level].eq(at_first), self.last[level].eq(at_last)]
             with m.If(carry & ~at_last):
                 m.d.comb += following.eq(level)
+            m.d.comb += [firsts[level].eq(at_first), lasts[level].eq(at_last)]
             carry = carry & at_last
+        with m.If(load):
+            m.d.sync += [
+                self.pass_begins.eq(firsts[:2].all() & ~self.vector),
+                self.sum_begins.eq(Mux(self.vector, firsts[:3].all(), firsts[2:5].all())),
+                self.sum_ends.eq(Mux(self.vector, lasts[:3].all(), lasts[2:5].all())),
+            ]
         return following
 
     def _move(self, m: Module, load: Signal, following: Signal) -> None:

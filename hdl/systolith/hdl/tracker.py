@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -91,12 +91,15 @@ class Tracker(wiring.Component):
         return lagging
 
     def _follow(self, m: Module, load: Signal, clear: Signal, here: Any) -> None:
-        """The counters, and what they say of the candidate to come."""
+        """The counters, and what they say of the candidate to come.
+
+        ``load`` comes late; it only enables, and the carries are apart from it.
+        """
         fields, counts = self.fields, [self.fields[f"loop{level}_count"] for level in (0, 1)]
-        x = self._axis(m, "x", load, clear, counts[0], fields.last_x, fields.skip_x, fields.mask_x)
-        y = self._axis(m, "y", load & x.wraps, clear, counts[1], fields.last_y, fields.skip_y, fields.mask_y)
-        passes = self._counter(m, "pass", load & x.wraps & y.wraps, clear, fields.passes)
-        blocks = self._counter(m, "block", load & x.wraps & y.wraps & passes.wraps, clear, fields.loop5_count)
+        x = self._axis(m, "x", load, Const(1, 1), clear, counts[0], fields.last_x, fields.skip_x, fields.mask_x)
+        y = self._axis(m, "y", load, x.wraps, clear, counts[1], fields.last_y, fields.skip_y, fields.mask_y)
+        passes = self._counter(m, "pass", load, x.wraps & y.wraps, clear, fields.passes)
+        blocks = self._counter(m, "block", load, x.wraps & y.wraps & passes.wraps, clear, fields.loop5_count)
         advance = Mux(
             ~x.at_last, Advance.PIXEL, Mux(~y.at_last, Advance.ROW, Mux(blocks.wraps, Advance.END, Advance.BLOCK))
         )
@@ -112,19 +115,28 @@ class Tracker(wiring.Component):
                 here.mask_y.eq(y.mask),
             ]
 
-    def _counter(self, m: Module, name: str, carry: Any, clear: Signal, last: Any) -> Any:
+    def _counter(self, m: Module, name: str, load: Signal, carry: Any, clear: Signal, last: Any) -> Any:
         """A counter of candidates ahead: ``at_first`` and ``wraps``."""
         ahead = Signal(self._arch.dim_bits, name=f"{name}_ahead")
         state = Signal(data.StructLayout({"at_first": 1, "wraps": 1}), name=f"{name}_state")
         m.d.comb += [state.wraps.eq(ahead == last), state.at_first.eq(ahead == 0)]
         with m.If(clear):
             m.d.sync += ahead.eq(0)
-        with m.Elif(carry):
-            m.d.sync += ahead.eq(Mux(state.wraps, 0, ahead + 1))
+        with m.Elif(load):
+            m.d.sync += ahead.eq(Mux(carry & state.wraps, 0, ahead + carry))
         return state
 
     def _axis(
-        self, m: Module, name: str, carry: Any, clear: Signal, count: Any, last: Any, skip: Any, masks: Any
+        self,
+        m: Module,
+        name: str,
+        load: Signal,
+        carry: Any,
+        clear: Signal,
+        count: Any,
+        last: Any,
+        skip: Any,
+        masks: Any,
     ) -> Any:
         """Column or row of the candidates: which are output pixels, and which taps are masked there."""
         taps = len(masks) // 4
@@ -143,10 +155,11 @@ class Tracker(wiring.Component):
         ]
         with m.If(clear):
             m.d.sync += [ahead.eq(0), skipped.eq(0), beyond.eq(0)]
-        with m.Elif(carry):
-            m.d.sync += [
-                ahead.eq(Mux(state.wraps, 0, ahead + 1)),
-                skipped.eq(Mux(state.wraps | (skipped == skip), 0, skipped + 1)),
-                beyond.eq(~state.wraps & (beyond | state.at_last)),
-            ]
+        with m.Elif(load):
+            m.d.sync += ahead.eq(Mux(carry & state.wraps, 0, ahead + carry))
+            with m.If(carry):
+                m.d.sync += [
+                    skipped.eq(Mux(state.wraps | (skipped == skip), 0, skipped + 1)),
+                    beyond.eq(~state.wraps & (beyond | state.at_last)),
+                ]
         return state
