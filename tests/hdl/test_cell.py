@@ -46,6 +46,7 @@ def test_sums_products_and_passes_on(arch: Arch, taps: int) -> None:
     async def bench(ctx: Any) -> None:
         shadow, active = [0] * rows, [0] * rows
         products: list[int] = []
+        operands = [0] * rows
         sums: dict[int, int] = {}
         before: dict[str, Any] = {"acts": [0] * rows, "swap": 0, "load": 0, "depthwise": 0}
         for cycle in range(300):
@@ -65,15 +66,15 @@ def test_sums_products_and_passes_on(arch: Arch, taps: int) -> None:
             assert ctx.get(dut.east.depthwise) == (before["depthwise"] if taps else 0)
             if cycle in sums:
                 assert ctx.get(dut.psum_out) == sums[cycle]
-            # the activations of the cycle before meet the active weights now; their products meet psum_in in the next
+            # the operands of the cycle before meet the active weights now; their products meet psum_in in the next
             if cycle > 1:
                 sums[cycle + 1] = sum(products) + above
-            products = [act * weight for act, weight in zip(before["acts"], active, strict=True)]
+            products = [act * weight for act, weight in zip(operands, active, strict=True)]
             active = list(shadow) if west["swap"] else active
             for row in range(rows):
                 if west["load"] >> (row // arch.weight_rows) & 1:
                     shadow[row] = weights[row % arch.weight_rows]
-            before = west | ({"acts": own + west["acts"][taps:]} if west["depthwise"] else {})
+            before, operands = west, own + west["acts"][taps:] if west["depthwise"] else west["acts"]
             await ctx.tick()
 
     simulate(dut, bench)
