@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systolith.compiler.issue_model import IssueModel, output_counts, output_pixels
+from systolith.compiler.issue_model import IssueModel, output_pixels
 from systolith.compiler.nest import Stride, make_loops
 from systolith.spec.arch import PRESETS, Arch
-from systolith.spec.isa import Descriptor, Op
+from systolith.spec.isa import Descriptor, Op, output_counts
 from systolith.spec.link import Counter
 from tests.support.engine_clock import IssueClock
 from tests.support.random_shapes import random_shape

@@ -17,23 +17,14 @@ from dataclasses import dataclass, field
 
 from systolith.spec import timing
 from systolith.spec.arch import Arch
-from systolith.spec.isa import Descriptor, Op
+from systolith.spec.isa import Descriptor, Op, output_counts
 from systolith.spec.link import Counter
 
-__all__ = ["IssueModel", "issued_windows", "output_counts", "output_pixels"]
+__all__ = ["IssueModel", "issued_windows", "output_pixels"]
 
 
 def _product(descriptor: Descriptor, first: int, stop: int) -> int:
     return math.prod(loop.count for loop in descriptor.loops[first:stop])
-
-
-def output_counts(descriptor: Descriptor) -> tuple[int, int]:
-    """Output pixels of a descriptor, across and down."""
-    if descriptor.depthwise:
-        across = descriptor.last_x // (descriptor.skip_x + 1) + 1
-        return across, descriptor.last_y // (descriptor.skip_y + 1) + 1
-    first = 0 if descriptor.op == Op.MATRIX else 3
-    return descriptor.loops[first].count, descriptor.loops[first + 1].count
 
 
 def output_pixels(descriptor: Descriptor) -> int:

@@ -20,9 +20,9 @@ import numpy as np
 
 from systolith.spec import timing
 from systolith.spec.arch import Arch
-from systolith.spec.isa import Descriptor, Op, Walk, lead_free
+from systolith.spec.isa import Descriptor, Op, Walk, lead_free, output_counts
 
-from .issue_model import output_counts, output_pixels
+from .issue_model import output_pixels
 from .nest import coordinates, positions
 from .plan import Ints
 

@@ -37,8 +37,8 @@ in ``lane_cycles`` steps.
 descriptor. Output candidate ``u`` comes with window ``n = u + lag``; the digits of ``u`` (bases: the counts of loops 0
 and 1, the product of those of loops 2 to 4, the count of loop 5) are the candidate's column, row, pass and block. It is
 an output pixel if its column is a multiple of ``skip_x + 1`` and at most ``last_x``, itself a multiple, and its row
-likewise (``skip_y``, ``last_y``). For an output pixel, array row ``r = j * I + i`` of the first ``J * I`` (``I = tap_cols``, ``J =
-tap_rows``) gets in column ``c`` element ``c`` of ``x[n - (J - 1 - j) * (line_last + 1) - (I - 1 - i)]``, or ``fill`` if
+likewise (``skip_y``, ``last_y``). For an output pixel, array row ``r = j * I + i`` of the first ``J * I`` (``I =
+tap_cols``, ``J = tap_rows``) gets in column ``c`` element ``c`` of ``x[n - (J - 1 - j) * (line_last + 1) - (I - 1 - i)]``, or ``fill`` if
 the tap is masked; the rows below get their lane of the window as ever. Tap column ``i`` is masked if bit ``i`` of one
 of the four ``I``-bit parts of ``mask_x`` is set and the candidate's column is 0, 1, ``last_x - 1``, ``last_x``
 respectively; tap row ``j`` likewise by ``mask_y``. What an unmasked tap reads before the descriptor's first window or
@@ -109,6 +109,7 @@ __all__ = [
     "encode_program",
     "layout",
     "lead_free",
+    "output_counts",
     "section_lines",
 ]
 
@@ -221,6 +222,15 @@ class Descriptor:
     lo_sum: int = 0
     hi_sum: int = 0
     work: int = 0
+
+
+def output_counts(descriptor: Descriptor) -> tuple[int, int]:
+    """Output pixels of a descriptor, across and down; each block has as many."""
+    if descriptor.depthwise:
+        across = descriptor.last_x // (descriptor.skip_x + 1) + 1
+        return across, descriptor.last_y // (descriptor.skip_y + 1) + 1
+    first = 0 if descriptor.op == Op.MATRIX else 3
+    return descriptor.loops[first].count, descriptor.loops[first + 1].count
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from systolith.spec import link
 from systolith.spec.arch import Arch
 from systolith.spec.fixed import LaneWidths
 from systolith.spec.image import Program, TensorMap
-from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, decode_program
+from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, decode_program, output_counts
 from systolith.spec.link import Space
 
 __all__ = ["IsaModel", "StoreTrace", "read_tensor", "write_tensor"]
@@ -100,15 +100,6 @@ def _line_fields(words: NDArray[np.uint32], bits: int, count: int) -> Iterator[l
         yield [(whole >> (index * bits)) & mask for index in range(count)]
 
 
-def _outputs(descriptor: Descriptor) -> tuple[int, int]:
-    """Output pixels across and down."""
-    if descriptor.depthwise:
-        across = descriptor.last_x // (descriptor.skip_x + 1) + 1
-        return across, descriptor.last_y // (descriptor.skip_y + 1) + 1
-    first = 0 if descriptor.op == Op.MATRIX else 3
-    return descriptor.loops[first].count, descriptor.loops[first + 1].count
-
-
 def _candidates(descriptor: Descriptor) -> Ints:
     """Numbers of the candidates that are output pixels, (blocks, passes, pixels)."""
     wide, high = descriptor.loops[0].count, descriptor.loops[1].count
@@ -129,7 +120,7 @@ def _taps(descriptor: Descriptor, arch: Arch) -> tuple[Ints, NDArray[np.bool_]]:
     """How many windows back each tap lies, (taps,), and whether an output pixel's are masked, (pixels, taps)."""
     wide, high = arch.tap_cols, arch.tap_rows
     back = np.arange(high)[::-1, None] * (descriptor.line_last + 1) + np.arange(wide)[::-1]
-    across, down = _outputs(descriptor)
+    across, down = output_counts(descriptor)
     columns = [x * (descriptor.skip_x + 1) for x in range(across)]
     rows = [y * (descriptor.skip_y + 1) for y in range(down)]
     mask_x = np.array([_masked(x, descriptor.last_x, descriptor.mask_x, wide) for x in columns])
@@ -321,6 +312,6 @@ class IsaModel:
 
     def _walk(self, descriptor: Descriptor, walk: Walk) -> Ints:
         """Element addresses of an output or residual walk, (stores, cols)."""
-        counts = [*_outputs(descriptor), descriptor.loops[5].count]
+        counts = [*output_counts(descriptor), descriptor.loops[5].count]
         flat = _positions(walk.base, _strides([walk.x, walk.y, walk.block], counts), counts)
         return np.asarray((flat[:, None] + np.arange(self.arch.cols)) % self.activations.size)
