@@ -32,18 +32,18 @@ lane ``r`` feeds array row ``r``. Accumulator ``m`` (``m`` counts the tile's pix
 first pass, added to by the others; the last pass's sums go to the lanes, which requantise the block's ``cols`` channels
 in ``lane_cycles`` steps.
 
-**Depthwise.** With ``depthwise`` set, a MATRIX walks rasters of pixels instead of output pixels: each pass, loops 0 and
-1 bring the pixels of one raster, whose first C elements are the C-vector ``x[n]``, ``n`` counting all windows of the
-descriptor. Output candidate ``u`` comes with window ``n = u + lag``; the digits of ``u`` (bases: the counts of loops 0
-and 1, the product of those of loops 2 to 4, the count of loop 5) are the candidate's column, row, pass and block. It is
-an output pixel if its column is a multiple of ``skip_x + 1`` and at most ``last_x``, itself a multiple, and its row
-likewise (``skip_y``, ``last_y``). For an output pixel, array row ``r = j * I + i`` of the first ``J * I`` (``I =
-tap_cols``, ``J = tap_rows``) gets in column ``c`` element ``c`` of ``x[n - (J - 1 - j) * (line_last + 1) - (I - 1 - i)]``, or ``fill`` if
-the tap is masked; the rows below get their lane of the window as ever. Tap column ``i`` is masked if bit ``i`` of one
-of the four ``I``-bit parts of ``mask_x`` is set and the candidate's column is 0, 1, ``last_x - 1``, ``last_x``
-respectively; tap row ``j`` likewise by ``mask_y``. What an unmasked tap reads before the descriptor's first window or
-behind its last is undefined; weights of 0 make it harmless. Windows are walked, beyond the end of the nest if need be,
-until the nest has ended and the last output pixel is complete.
+**Depthwise.** With ``depthwise`` set, a MATRIX walks rasters of pixels instead of output pixels: each pass, loops 0
+and 1 bring the pixels of one raster, whose first C elements are the C-vector ``x[n]``, ``n`` counting all windows of
+the descriptor. Output candidate ``u`` comes with window ``n = u + lag``; the digits of ``u`` (bases: the counts of
+loops 0 and 1, the product of those of loops 2 to 4, the count of loop 5) are the candidate's column, row, pass and
+block. It is an output pixel if its column is a multiple of ``skip_x + 1`` and at most ``last_x``, itself a multiple,
+and its row likewise (``skip_y``, ``last_y``). For an output pixel, array row ``r = j * I + i`` of the first ``J * I``
+(``I = tap_cols``, ``J = tap_rows``) gets in column ``c`` element ``c`` of ``x[n - (J - 1 - j) * (line_last + 1) - (I -
+1 - i)]``, or ``fill`` if the tap is masked; the rows below get their lane of the window as ever. Tap column ``i`` is
+masked if bit ``i`` of one of the four ``I``-bit parts of ``mask_x`` is set and the candidate's column is 0, 1,
+``last_x - 1``, ``last_x`` respectively; tap row ``j`` likewise by ``mask_y``. What an unmasked tap reads before the
+descriptor's first window or behind its last is undefined; weights of 0 make it harmless. Windows are walked, beyond
+the end of the nest if need be, until the nest has ended and the last output pixel is complete.
 
 **VECTOR.** For each block of ``cols`` channels and each output pixel, the first ``cols`` elements of the windows of
 all reduction steps are summed, or their maximum taken, per channel, and the result goes to the lanes.
