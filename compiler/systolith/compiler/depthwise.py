@@ -112,10 +112,11 @@ class _Scheme:
 
     def legal(self, arch: Arch) -> bool:
         """Within what the hardware counts and buffers."""
-        buffered = all(tile.across.length <= arch.line_depth for tile in self.tiles) or self.tap_rows == 1 or self.line
+        rows = [tile.across.length for tile in self.tiles]
+        buffered = self.tap_rows == 1 or timing.LINE_LATENCY < min(rows) <= max(rows) <= arch.line_depth
         lengths = [length for tile in self.tiles for length in (tile.down.length, tile.across.length, tile.passes)]
         skips = [skip for tile in self.tiles for skip in (tile.down.skip, tile.across.skip)]
-        long = all(tile.raster >= timing.MIN_PASS and tile.across.length > 1 for tile in self.tiles)
+        long = all(tile.raster >= timing.MIN_PASS for tile in self.tiles)
         return buffered and long and max(lengths) <= 1 << arch.dim_bits and max(skips) < 1 << SKIP_BITS
 
     def cycles(self, arch: Arch, blocks: int) -> int:

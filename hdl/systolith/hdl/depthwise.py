@@ -20,16 +20,19 @@ from systolith.hdl.payload import WindowPayload, flow
 from systolith.hdl.ram import Ram
 from systolith.hdl.skew import Skew, delayed
 from systolith.spec.arch import Arch, clog2
+from systolith.spec.timing import LINE_LATENCY
 
 __all__ = ["DepthwiseFeed", "LineBuffers", "TapColumn", "TapControl"]
 
 
 class LineBuffers(wiring.Component):
-    """Holds pixels back by one to ``tap_rows - 1`` raster rows, each ``line_last + 1`` (2 or more) pixels long.
+    """Holds pixels back by one to ``tap_rows - 1`` raster rows, each ``line_last + 1`` pixels long, which is more
+    than LINE_LATENCY.
 
-    One memory serves them all: its line is the same place of the rows above, and is written back one row further on.
+    One memory serves them all: its line is the same place of the rows above, and is written back one row further on. It
+    is read LINE_LATENCY cycles ahead: it answers late in its cycle, and a register lies behind it.
 
-    Members: ``coming`` (In): in the next cycle ``pixel`` (In, C elements) has a pixel; ``above`` (Out): then, the same
+    Members: ``coming`` (In): in LINE_LATENCY cycles ``pixel`` (In, C elements) has a pixel; ``above`` (Out): then, the same
     place of the rows above, the oldest row first; ``line_last`` (In, stable from the cycle before a raster's first
     ``coming`` until its last).
     """
@@ -53,19 +56,22 @@ class LineBuffers(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.ram = ram = Ram(bits=len(self.above.as_value()), depth=self._arch.line_depth)
-        place, written, come = Signal(len(ram.read_addr)), Signal(len(ram.read_addr), reset_less=True), Signal()
+        place, read, come = Signal(len(ram.read_addr)), Signal(), Signal()
         with m.If(self.coming):
             m.d.sync += place.eq(Mux(place == self.line_last, 0, place + 1))
         with m.Elif(place > self.line_last):
             # the rows to come are shorter than those before, and their first pixel must be found again
             m.d.sync += place.eq(0)
-        m.d.sync += [come.eq(self.coming), written.eq(place)]
+        above = Signal.like(self.above, name="answer", reset_less=True)
+        m.d.sync += [read.eq(self.coming), come.eq(read)]
+        with m.If(read):
+            m.d.sync += above.eq(ram.read_data)
         m.d.comb += [
             ram.read_en.eq(self.coming),
             ram.read_addr.eq(place),
-            self.above.eq(ram.read_data),
+            self.above.eq(above),
             ram.write_en.eq(come),
-            ram.write_addr.eq(written),
+            ram.write_addr.eq(delayed(m, place, len(place), LINE_LATENCY, "written")),
             ram.write_data.eq(Cat(self.above, self.pixel)[len(self.pixel.as_value()) :]),
         ]
         return m
@@ -134,7 +140,7 @@ class TapColumn(wiring.Component):
 class DepthwiseFeed(wiring.Component):
     """Gathers taps from the windows that are pixels of rasters; others pass it by.
 
-    Members: ``windows`` (In, valid-only stream); ``coming`` (In): in the next cycle it has a pixel of a raster;
+    Members: ``windows`` (In, valid-only stream); ``coming`` (In): in LINE_LATENCY cycles it has a pixel of a raster;
     ``line_last`` (In, as :class:`LineBuffers`); ``taps`` (Out, an array of columns of the taps of
     :class:`TapColumn`, c cycles after the window that completes them).
     """

@@ -17,7 +17,7 @@ from systolith.hdl.outline import outlined
 from systolith.hdl.payload import DepthwiseTag, Tag, WindowPayload, flow
 from systolith.hdl.skew import delayed
 from systolith.spec.arch import Arch, clog2
-from systolith.spec.timing import FETCH_LATENCY
+from systolith.spec.timing import FETCH_LATENCY, LINE_LATENCY
 
 __all__ = ["Fetch", "FetchConfig", "IssuePayload"]
 
@@ -61,8 +61,8 @@ class Fetch(wiring.Component):
         issue: In; valid-only stream. Whoever issues sees to it that the memory serves the read in the next cycle.
         memory_en, memory_addr: Out; the read request, one cycle after the issue.
         memory_data: In; three cycles later: the line's elements in bank order.
-        coming: Out; in the next cycle ``windows`` has a pixel of a raster (with the depthwise feed). line_last: Out;
-            then, of its descriptor.
+        coming: Out; in LINE_LATENCY cycles ``windows`` has a pixel of a raster (with the depthwise feed). line_last: Out;
+            now, of its descriptor.
         windows: Out; valid-only stream, FETCH_LATENCY cycles after the issue.
     """
 
@@ -92,7 +92,7 @@ class Fetch(wiring.Component):
         rotated = self._rotate(m, self.memory_data)
         fill = delayed(m, self.config.fill, signed(arch.act_bits), FETCH_LATENCY - 1, "fill")
         if arch.depthwise:
-            lines = delayed(m, self.config.line_last, len(self.line_last), FETCH_LATENCY - 1, "line_last")
+            lines = delayed(m, self.config.line_last, len(self.line_last), FETCH_LATENCY - LINE_LATENCY, "line_last")
             m.d.sync += self.windows.payload.fill.eq(fill)
             m.d.comb += self.line_last.eq(lines)
         for lane in range(arch.window):
@@ -115,10 +115,10 @@ class Fetch(wiring.Component):
         if self._arch.depthwise:
             shapes["dw"] = DepthwiseTag(self._arch)
         for name, shape in shapes.items():
-            early = delayed(m, self.issue.payload[name], shape, FETCH_LATENCY - 1, name)
-            m.d.comb += window[name].eq(delayed(m, early, shape, 1, f"{name}_{FETCH_LATENCY}"))
+            early = delayed(m, self.issue.payload[name], shape, FETCH_LATENCY - LINE_LATENCY, name)
+            m.d.comb += window[name].eq(delayed(m, early, shape, LINE_LATENCY, f"{name}_late"))
             if name == "dw":
-                m.d.comb += self.coming.eq(valid[FETCH_LATENCY - 1] & early.depthwise)
+                m.d.comb += self.coming.eq(valid[FETCH_LATENCY - LINE_LATENCY] & early.depthwise)
 
     def _address(self, m: Module) -> None:
         """Cycle 0."""

@@ -317,7 +317,7 @@ def _depthwise_fields() -> list[Field]:
         (
             "line_last",
             lambda a: clog2(a.line_depth) if a.tap_rows > 1 else 0,
-            "depthwise: pixels that a line buffer holds back, minus one",
+            "depthwise: pixels that a line buffer holds back, minus one; 2 or more",
         ),
         ("passes", lambda a: a.dim_bits, "depthwise: product of the counts of loops 2 to 4, minus one"),
         ("last_x", lambda a: a.dim_bits, "depthwise: column of the last output pixel of a row"),

@@ -14,6 +14,7 @@ __all__ = [
     "CELL_LATENCY",
     "DRAIN_LATENCY",
     "FETCH_LATENCY",
+    "LINE_LATENCY",
     "MIN_PASS",
     "NEST_LATENCY",
     "OPERAND_DELAY",
@@ -41,6 +42,9 @@ READ_LATENCY = 1
 
 FETCH_LATENCY = 5
 """From the issue of a window to its elements: address, lines of the banks, memory, register, rotation and masking."""
+
+LINE_LATENCY = 2
+"""From the reading of a line buffer to the pixel that meets what it holds."""
 
 CELL_LATENCY = 3
 """Through a cell of the array: activation register, product, sum."""
