@@ -134,10 +134,13 @@ class Issue(wiring.Component):
         """Where the window is one of a raster, the output candidate says what it means."""
         m.submodules.tracker = tracker = Tracker(arch=self._arch)
         window, candidate, raster = self.issue.payload, tracker.candidate, Signal()
+        # in a register, since it is the first thing that the decision to issue depends on
+        starts_raster = self.fields.depthwise & ~self.vector
+        with m.If(self.start):
+            m.d.sync += raster.eq(starts_raster)
         m.d.comb += [
-            raster.eq(self.fields.depthwise & ~self.vector),
             tracker.fields.eq(self.fields),
-            tracker.start.eq(self.start & raster),
+            tracker.start.eq(self.start & starts_raster),
             tracker.step.eq(self.issue.valid),
         ]
         with m.If(raster):

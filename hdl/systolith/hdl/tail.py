@@ -50,13 +50,13 @@ class Tail(wiring.Component):
         arch = self._arch
         left, unknown = Signal(self._bits), Signal(2)
         straight = self.ended & self.vector if arch.buffered else self.ended
+        # counts down without an enable, which would wait for the decision to issue
+        m.d.sync += left.eq(left - (left != 0))
         with m.If(straight):
             cycles = [Const(drain_cycles(arch, vector=vector) - 1, self._bits) for vector in (False, True)]
             m.d.sync += left.eq(Mux(self.vector, cycles[1], cycles[0]))
         with m.Elif(self.draining):
             m.d.sync += left.eq(self.pixels * arch.lane_cycles + (DRAIN_LATENCY + store_cycles(arch) - 1))
-        with m.Elif(left != 0):
-            m.d.sync += left.eq(left - 1)
         if arch.buffered:
             m.d.sync += unknown.eq(unknown + (self.ended & ~self.vector) - self.draining)
         m.d.comb += self.allowed.eq((self.lead == lead_free(arch)) | ((unknown == 0) & (left <= self.lead)))
