@@ -46,6 +46,7 @@ def test_sums_products_and_passes_on(arch: Arch, taps: int) -> None:
     async def bench(ctx: Any) -> None:
         shadow, active = [0] * rows, [0] * rows
         products: list[int] = []
+        earlier: list[int] = []
         operands = [0] * rows
         sums: dict[int, int] = {}
         before: dict[str, Any] = {"acts": [0] * rows, "swap": 0, "load": 0, "depthwise": 0}
@@ -66,9 +67,10 @@ def test_sums_products_and_passes_on(arch: Arch, taps: int) -> None:
             assert ctx.get(dut.east.depthwise) == (before["depthwise"] if taps else 0)
             if cycle in sums:
                 assert ctx.get(dut.psum_out) == sums[cycle]
-            # the operands of the cycle before meet the active weights now; their products meet psum_in in the next
-            if cycle > 1:
-                sums[cycle + 1] = sum(products) + above
+            # the operands of the cycle before meet the active weights now; their sum meets psum_in two cycles later
+            if cycle > 2:
+                sums[cycle + 1] = sum(earlier) + above
+            earlier = products
             products = [act * weight for act, weight in zip(operands, active, strict=True)]
             active = list(shadow) if west["swap"] else active
             for row in range(rows):

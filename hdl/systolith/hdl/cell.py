@@ -40,8 +40,8 @@ class RowPayload(data.StructLayout):
 class Cell(wiring.Component):
     """``psum_out = psum_in + sum(acts * weights)`` over the cell's rows, with double-buffered weights.
 
-    Activations at ``west`` in cycle t leave at ``east`` in t + 1; their sum, with the ``psum_in`` of cycle t + 2,
-    leaves at ``psum_out`` in t + 3 (:data:`~systolith.spec.timing.CELL_LATENCY`). A ``swap`` makes the shadow weights
+    Activations at ``west`` in cycle t leave at ``east`` in t + 1; their sum, with the ``psum_in`` of cycle t + 3,
+    leaves at ``psum_out`` in t + 4 (:data:`~systolith.spec.timing.CELL_LATENCY`). A ``swap`` makes the shadow weights
     of before its cycle active for the activations it comes with. A ``load`` bit takes ``weights`` into its rows of the
     shadow registers.
 
@@ -88,7 +88,10 @@ class Cell(wiring.Component):
         m.d.comb += products.a.eq(self._pass_on(m))
         self._hold_weights(m, products)
         psum = Signal(signed(self._arch.psum_bits), reset_less=True)
-        m.d.sync += psum.eq(_total(m, [self.psum_in, *products.products], len(psum)))
+        # tree and sum from above are too long for one cycle
+        total = _total(m, list(products.products))
+        own = Signal(signed(len(total)), name="own", reset_less=True)
+        m.d.sync += [own.eq(total), psum.eq(self.psum_in + own)]
         m.d.comb += self.psum_out.eq(psum)
         return m
 
@@ -118,18 +121,18 @@ class Cell(wiring.Component):
         m.d.comb += products.take.eq(self.west.swap)
 
 
-def _total(m: Module, terms: list[Any], bits: int) -> Value:
-    """The sum of signed terms in ``bits`` bits: a tree over all but the first, which is added last.
+def _total(m: Module, terms: list[Any]) -> Value:
+    """The sum of signed terms, a tree.
 
     Synthesis would regroup a plain tree into carry-save adders, which take almost twice the logic of ripple-carry
     adders on devices with carry chains. It does not where every other level adds numbers with their sign bits flipped.
     """
-    first, *level = map(Value.cast, terms)
+    level = [Value.cast(term) for term in terms]
     flip = False
     while len(level) > 1:
         level = [_sum(m, level[index], level[index + 1], flip) for index in range(0, len(level), 2)]
         flip = not flip
-    return _sum(m, first, level[0], flip)[:bits]
+    return level[0].as_signed()
 
 
 def _sum(m: Module, a: Value, b: Value, flip: bool) -> Value:

@@ -46,8 +46,8 @@ FETCH_LATENCY = 5
 LINE_LATENCY = 2
 """From the reading of a line buffer to the pixel that meets what it holds."""
 
-CELL_LATENCY = 3
-"""Through a cell of the array: activation register, product, sum."""
+CELL_LATENCY = 4
+"""Through a cell of the array: activation register, product, sum of the products, sum with those from above."""
 
 ACCUMULATOR_LATENCY = 1
 """From the last vector of a pixel to its sum; the sum so far is read ahead of the vector."""
