@@ -65,13 +65,15 @@ class _Sequencer:
         """Run one descriptor; returns its cycles by cause."""
         issue, counts = self.issue, Tally[Counter]()
         issue.counts = counts
-        waiting = self._read() if self.reading else 0
-        begin = self._allowed(descriptor, waiting)
-        start = begin + timing.START_LATENCY
-        counts[Counter.DRAIN] += begin - waiting
-        counts[Counter.CONTROL] += start - issue.now - (begin - waiting)
-        issue.now = start
-        self.reading = start
+        if self.reading:
+            waiting = self._read()
+            begin = self._allowed(descriptor, waiting)
+            start = begin + timing.START_LATENCY
+            counts[Counter.DRAIN] += begin - waiting
+            counts[Counter.CONTROL] += start - issue.now - (begin - waiting)
+            issue.now = start
+        # the first begins with the run
+        self.reading = issue.now
         # the hand-over, the walkers' start, and then the drain
         issue.issue(descriptor, self.handed_over + 2, self.after_matrix)
         self.after_matrix = descriptor.op == Op.MATRIX

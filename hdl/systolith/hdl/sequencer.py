@@ -30,7 +30,7 @@ class Sequencer(wiring.Component):
     Members:
         run: In; start a run. Only when ``ready``.
         running: Out. ready: Out; no run is active, and the first descriptor is read.
-        touched: In; the host reads or writes. Only when not ``running``.
+        touched: In; the host reads or writes. Only when not ``running``, and two cycles before ``run`` or earlier.
         rewind: Out; the program begins anew.
         vector: Out; the descriptor that ``front`` belongs to is a VECTOR.
         front: Out; fields for issue and fetch, stable from ``start`` until ``issuing`` is low.
@@ -88,6 +88,8 @@ class Sequencer(wiring.Component):
         head = Signal(section_layout(self._arch, Section.HEAD))
         index = Signal(range(max(LOOPS, *(len(part.as_value()) // LINE_BITS for part in (self.front, self.back)))))
         m.d.comb += [self.step_loop.eq(index), self.step_data.eq(line), self.lead.eq(head.lead)]
+        self._touched = Signal(name="touched_before")
+        m.d.sync += self._touched.eq(self.touched)
         with m.If(self.run):
             m.d.sync += self.running.eq(1)
         with m.FSM(name="state"):
@@ -117,20 +119,28 @@ class Sequencer(wiring.Component):
                 with m.If(~self.issuing):
                     m.d.sync += self.vector.eq(head.op == Op.VECTOR)
                     self._take(m, take, line, index, self.front, "WAIT")
+                    with m.If(index == len(self.front.as_value()) // LINE_BITS - 1):
+                        m.d.sync += self.bank.eq(~self.bank)
+                        with m.If(~self.running):
+                            m.next = "READY"
+                self._heed_host(m)
+            with m.State("READY"):
+                m.d.comb += [self.ready.eq(1), self.start.eq(self.run)]
+                with m.If(self.run):
+                    m.next = "HEAD"
                 self._heed_host(m)
             with m.State("WAIT"):
-                m.d.comb += [self.waiting.eq(~self.allowed), self.ready.eq(~self.running)]
-                with m.If(self.allowed & (self.running | self.run)):
-                    m.d.sync += self.bank.eq(~self.bank)
+                m.d.comb += self.waiting.eq(~self.allowed)
+                with m.If(self.allowed):
                     m.next = "START"
-                self._heed_host(m)
             with m.State("START"):
                 m.d.comb += self.start.eq(1)
                 m.next = "HEAD"
         return m
 
     def _heed_host(self, m: Module) -> None:
-        with m.If(self.touched):
+        """What is read while the host has its turn is read again; that it had comes from a register, for speed."""
+        with m.If(self._touched):
             m.next = "REWIND"
 
     def _end(self, m: Module, drained: Signal) -> None:
