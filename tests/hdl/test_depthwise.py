@@ -11,6 +11,7 @@ from amaranth.hdl import Fragment
 
 from systolith.hdl.depthwise import DepthwiseFeed, LineBuffers, TapColumn
 from systolith.spec.arch import Arch
+from systolith.spec.timing import LINE_LATENCY
 from tests.support.simulate import simulate
 
 ARCHES = {
@@ -31,7 +32,7 @@ def element(rng: random.Random, arch: Arch) -> int:
 def line_lasts(rng: random.Random, arch: Arch) -> list[int]:
     """Of the descriptors of a test: long and short rows in turn, the shortest and the longest among them."""
     most = arch.line_depth - 1
-    return [most, 1, most, *(rng.randint(1, most) for _ in range(12)), 1]
+    return [most, LINE_LATENCY, most, *(rng.randint(LINE_LATENCY, most) for _ in range(12)), LINE_LATENCY]
 
 
 def test_an_array_of_one_tap_row_has_no_line_buffers() -> None:
@@ -59,17 +60,17 @@ def test_line_buffers_hold_whole_rows(name: str, bubbles: float) -> None:
         for line_last in line_lasts(rng, arch):
             ctx.set(dut.line_last, line_last)
             ctx.set(dut.coming, 0)
-            await ctx.tick()
+            await ctx.tick().repeat(LINE_LATENCY)
             pixels: list[list[int]] = []
-            come = False
+            come = [False] * LINE_LATENCY
             for _ in range(rng.randint(1, 5 * arch.line_depth)):
                 ctx.set(dut.coming, coming := rng.random() >= bubbles)
                 pixel = anything()
                 ctx.set(dut.pixel, pixel)
-                if come:
+                if come.pop(0):
                     pixels.append(pixel)
                     check(ctx, pixels, line_last)
-                come = coming
+                come.append(coming)
                 await ctx.tick()
             ctx.set(dut.pixel, anything())
 
@@ -168,7 +169,7 @@ class Bench:
             taps.expect(self.cycle + column, values)
 
     async def tick(self, ctx: Any, window: dict[str, Any] | None, coming: bool) -> None:
-        """A cycle with a window or without; ``coming``: the next one has a pixel."""
+        """A cycle with a window or without; ``coming``: the one LINE_LATENCY cycles later has a pixel."""
         # what is not valid may look like a pixel
         shown = window or self.window(depthwise=1)
         ctx.set(self.dut.windows.valid, window is not None)
@@ -194,8 +195,10 @@ class Bench:
         pixels: list[list[int]] = []
         windows = [self.draw() for _ in range(self.rng.randint(1, 6 * (line_last + 1) + 4))]
         kinds = [bool(window and window["dw"]["depthwise"]) for window in windows]
-        await self.tick(ctx, None, kinds[0])
-        for window, coming in zip(windows, [*kinds[1:], False], strict=True):
+        ahead = [*kinds, *[False] * LINE_LATENCY]
+        for coming in ahead[:LINE_LATENCY]:
+            await self.tick(ctx, None, coming)
+        for window, coming in zip(windows, ahead[LINE_LATENCY:], strict=True):
             if window and window["dw"]["depthwise"]:
                 pixels.append(window["data"][: self.arch.cols])
                 self.expect(pixels, window, line_last)

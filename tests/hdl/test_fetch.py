@@ -10,7 +10,7 @@ from amaranth.hdl import Fragment
 from systolith.hdl.fetch import Fetch
 from systolith.hdl.payload import Advance
 from systolith.spec.arch import PRESETS, Arch
-from systolith.spec.timing import FETCH_LATENCY, READ_LATENCY
+from systolith.spec.timing import FETCH_LATENCY, LINE_LATENCY, READ_LATENCY
 from tests.support.simulate import simulate
 
 ARCHES = {
@@ -98,7 +98,7 @@ class Bench:
         return expected if valid else None
 
     def check(self, ctx: Any, now: dict[str, Any] | None, following: dict[str, Any] | None) -> None:
-        """What comes now, and what is said of the next cycle's window."""
+        """What comes now, and what is said of the window LINE_LATENCY cycles later."""
         window = self.dut.windows.payload
         assert ctx.get(self.dut.windows.valid) == (now is not None)
         coming = self.arch.depthwise and following is not None and following["dw"]["depthwise"]
@@ -125,7 +125,7 @@ class Bench:
             assert ctx.get(dut.memory_en) == (pending[-1 - READ_LATENCY] is not None)
             reads = memory.line(ctx.get(dut.memory_addr)) if ctx.get(dut.memory_en) else None
             ctx.set(dut.memory_data, answers.pop(0))
-            self.check(ctx, pending.pop(0), pending[0])
+            self.check(ctx, pending.pop(0), pending[LINE_LATENCY - 1])
             await ctx.tick()
             # without a request the memory shows anything
             answers.append(reads or memory.line(self.rng.randrange(self.arch.act_depth)))

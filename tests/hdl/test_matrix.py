@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from systolith.hdl.matrix import TAG_LEAD, Matrix
 from systolith.spec.arch import Arch
-from systolith.spec.timing import matrix_latency
+from systolith.spec.timing import LINE_LATENCY, matrix_latency
 from tests.support.passes import Pass, Schedule, draw_blocks, plan
 from tests.support.simulate import simulate
 
@@ -57,12 +57,12 @@ def run(arch: Arch, schedule: Schedule, sums: dict[int, list[int]], line_last: i
 
     async def bench(ctx: Any) -> None:
         ctx.set(dut.line_last, line_last)
-        for cycle in range(-1, schedule.cycles + latency):
+        for cycle in range(-LINE_LATENCY, schedule.cycles + latency):
             for port, payloads in ((dut.windows, schedule.windows), (dut.weights, schedule.weights)):
                 ctx.set(port.valid, cycle in payloads)
                 if cycle in payloads:
                     ctx.set(port.payload, payloads[cycle])
-            ctx.set(dut.coming, is_pixel(cycle + 1))
+            ctx.set(dut.coming, is_pixel(cycle + LINE_LATENCY))
             entered = cycle - latency + TAG_LEAD
             assert ctx.get(dut.tags.valid) == (entered in sums)
             if entered in sums:
@@ -105,7 +105,7 @@ def operands(arch: Arch, line_last: int, windows: list[dict[str, Any]]) -> NDArr
 def test_pixels_of_rasters_meet_them_in_the_column_of_their_channel(arch: Arch, relaxed: bool) -> None:
     """Pixels one after another through several passes, some of which complete an output pixel."""
     rng = random.Random(arch.rows + arch.cols)
-    half, line_last = 1 << (arch.act_bits - 1), rng.randint(1, 4)
+    half, line_last = 1 << (arch.act_bits - 1), rng.randint(LINE_LATENCY, 4)
     passes = [block[0] for block in draw_blocks(arch, 3, [(pixels, 1) for pixels in (30, 4, 9, 1, 12)])]
     schedule = plan(arch, passes, rng, relaxed=relaxed)
     weights = [item.weights for item in passes for _ in item.windows]

@@ -87,12 +87,13 @@ class Story:
     def __init__(self, arch: Arch, rng: random.Random, windows: Sequence[int], stores: Sequence[int]) -> None:
         """Draw; a descriptor issues for ``windows`` cycles, its last store comes ``stores`` cycles behind."""
         lines = section_lines(arch)
-        # the first cycle is that of ``run``; by then the first descriptor waits
+        # the first cycle is that of ``run``, with which the first descriptor begins
         self.allowed = dict(enumerate((rng.random() < 0.5 for _ in range(4000)), start=RUN))
         self.times: list[Times] = []
         waits, back, before = RUN, RUN, Times(0, 0, 0, 0, RUN)
-        for _ in range(DESCRIPTORS):
+        for index in range(DESCRIPTORS):
             start = next(cycle for cycle in range(waits, len(self.allowed)) if self.allowed[cycle]) + 1
+            start = start if index else RUN
             issued = start + rng.choice(windows)
             finished = max(issued, back) + rng.choice(stores)
             before = Times(waits, start, issued, back, finished)
@@ -142,7 +143,12 @@ class Bench:
             ctx.set(self.dut.host_data, word)
             await self.tick(ctx)
         ctx.set(self.dut.host_write, 0)
+        await self.leave(ctx)
+
+    async def leave(self, ctx: Any) -> None:
+        """The cycle behind the host's last access, in which that is known."""
         ctx.set(self.dut.touched, 0)
+        await self.tick(ctx)
 
     async def read_ahead(self, ctx: Any, touches: int) -> None:
         """From the cycle of ``rewind`` until a run may begin; now and then the host interferes, and all begins anew."""
@@ -154,7 +160,8 @@ class Bench:
                 assert (ctx.get(dut.running), ctx.get(dut.rewind)) == (0, cycle == 0)
                 assert ctx.get(dut.ready) == (cycle == cycles)
                 await self.tick(ctx)
-        ctx.set(dut.touched, 0)
+            if left:
+                await self.leave(ctx)
         assert (ctx.get(dut.running), ctx.get(dut.ready)) == (0, 1)
 
     def section(self, index: int, section: Section) -> dict[str, int]:

@@ -26,14 +26,13 @@ __all__ = ["DepthwiseFeed", "LineBuffers", "TapColumn", "TapControl"]
 
 
 class LineBuffers(wiring.Component):
-    """Holds pixels back by one to ``tap_rows - 1`` raster rows, each ``line_last + 1`` pixels long, which is more
-    than LINE_LATENCY.
+    """Holds pixels back by one to ``tap_rows - 1`` raster rows of ``line_last + 1`` pixels, more than LINE_LATENCY.
 
     One memory serves them all: its line is the same place of the rows above, and is written back one row further on. It
     is read LINE_LATENCY cycles ahead: it answers late in its cycle, and a register lies behind it.
 
-    Members: ``coming`` (In): in LINE_LATENCY cycles ``pixel`` (In, C elements) has a pixel; ``above`` (Out): then, the same
-    place of the rows above, the oldest row first; ``line_last`` (In, stable from the cycle before a raster's first
+    Members: ``coming`` (In): in LINE_LATENCY cycles ``pixel`` (In, C elements) has a pixel; ``above`` (Out): then, the
+    same place of the rows above, the oldest row first; ``line_last`` (In, stable from the cycle before a raster's first
     ``coming`` until its last).
     """
 

@@ -61,8 +61,8 @@ class Fetch(wiring.Component):
         issue: In; valid-only stream. Whoever issues sees to it that the memory serves the read in the next cycle.
         memory_en, memory_addr: Out; the read request, one cycle after the issue.
         memory_data: In; three cycles later: the line's elements in bank order.
-        coming: Out; in LINE_LATENCY cycles ``windows`` has a pixel of a raster (with the depthwise feed). line_last: Out;
-            now, of its descriptor.
+        coming: Out; in LINE_LATENCY cycles ``windows`` has a pixel of a raster (with the depthwise feed). line_last:
+            Out; now, of its descriptor.
         windows: Out; valid-only stream, FETCH_LATENCY cycles after the issue.
     """
 
