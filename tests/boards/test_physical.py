@@ -98,10 +98,10 @@ def stated(arch: str) -> dict[str, list[int]]:
 @pytest.mark.synth
 @pytest.mark.slow
 @_needs_tools("yosys")
-@pytest.mark.parametrize("name", ["icebreaker", "8x8", "16x16"])
+@pytest.mark.parametrize("name", ["up5k", "8x8", "16x16"])
 def test_the_page_states_these_cells(name: str, tmp_path: Path) -> None:
     """Multipliers and memories exactly; logic within a tenth, since another Yosys makes a little more or less of it."""
-    device = find_device("ice40-up5k" if name == "icebreaker" else "ecp5-85f")
+    device = find_device("ice40-up5k" if name == "up5k" else "ecp5-85f")
     result = measure(PRESETS[name], device, tmp_path, route=False, progress=_silent)
     page = stated(name)
     assert set(page) == {*result.blocks, "all"}
@@ -110,5 +110,5 @@ def test_the_page_states_these_cells(name: str, tmp_path: Path) -> None:
         assert others == [use["dsp"], use["bram"]], block
         assert use["lut"] == pytest.approx(luts, rel=0.1, abs=10), block
         assert use["ff"] == pytest.approx(registers, rel=0.1, abs=10), block
-    limits = {"dsp": 8, "bram": 30} if name == "icebreaker" else {"dsp": 156, "bram": 208}
+    limits = {"dsp": 8, "bram": 30} if name == "up5k" else {"dsp": 156, "bram": 208}
     assert all(total_use(result.blocks)[kind] <= limit for kind, limit in limits.items())

@@ -31,7 +31,7 @@ ARCHS = [
     PRESETS["4x4"].with_(**ROOM),
     PRESETS["8x8"].with_(**ROOM),
     PRESETS["16x16"].with_(**ROOM),
-    PRESETS["icebreaker"].with_(**ROOM),
+    PRESETS["up5k"].with_(**ROOM),
     PRESETS["8x8"].with_(name="narrow line buffers", line_depth=5, acc_depth=7, **ROOM),
     PRESETS["16x16"].with_(name="drained", lane_cycles=4, acc_depth=9, line_depth=8, **ROOM),
     Arch(name="8x2", rows=8, cols=2, acc_depth=33, act_granule=2, weight_rows=4, **ROOM),

@@ -23,7 +23,7 @@ ARCHES = {
     "4x4": PRESETS["4x4"],
     "8x8": PRESETS["8x8"],
     "9 taps": Arch(name="9", rows=16, cols=4, lane_cycles=2, act_lines=1024),
-    "single port": PRESETS["icebreaker"].with_(cols=4, lane_cycles=4),
+    "single port": PRESETS["up5k"].with_(cols=4, lane_cycles=4),
     "no rasters": PRESETS["8x8"].with_(depthwise=False, lane_cycles=8),
     "bare": PRESETS["tiny"].with_(residual=False, pool=False),
     "waits for weights alone": Arch(name="bare", rows=8, cols=4, residual=False, pool=False),

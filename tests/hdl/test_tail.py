@@ -18,7 +18,7 @@ STRAIGHT = {
 }
 BUFFERED = {
     "4x4": PRESETS["4x4"].with_(acc_depth=16),
-    "icebreaker": PRESETS["icebreaker"].with_(acc_depth=32),
+    "icebreaker": PRESETS["up5k"].with_(acc_depth=32),
     "bare": PRESETS["tiny"].with_(residual=False, pool=False),
 }
 

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import SumPayload, WindowPayload, flow
+from systolith.hdl.skew import delayed
 from systolith.spec.arch import Arch
 
 __all__ = ["VectorUnit"]
@@ -32,14 +33,17 @@ class VectorUnit(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        window, result = self.windows.payload, self.sums.payload
-        m.d.sync += [self.sums.valid.eq(self.windows.valid & window.tag.last), result.advance.eq(window.tag.advance)]
+        result, valid = self.sums.payload, Signal()
+        # windows come from far and go to many places; a comparison and an addition are enough for the next cycle
+        window = delayed(m, self.windows.payload, WindowPayload(self._arch), 1, "window")
+        m.d.sync += [valid.eq(self.windows.valid), self.sums.valid.eq(valid & window.tag.last)]
+        m.d.sync += result.advance.eq(window.tag.advance)
         for lane in range(self._arch.cols):
             running = Signal(signed(self._arch.acc_bits), name=f"running{lane}", reset_less=True)
             element = window.data[lane]
             # a running maximum is an element: the bits above repeat its sign
             larger = element > running[: self._arch.act_bits].as_signed()
-            with m.If(self.windows.valid & (window.tag.first | ~window.maximum | larger)):
+            with m.If(valid & (window.tag.first | ~window.maximum | larger)):
                 m.d.sync += running.eq(Mux(window.tag.first | window.maximum, element, running + element))
             m.d.comb += result.data[lane].eq(running)
         return m

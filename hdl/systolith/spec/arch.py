@@ -266,6 +266,23 @@ class Arch:
 
 
 def _presets() -> dict[str, Arch]:
+    up5k = Arch(
+        name="up5k",
+        rows=4,
+        cols=4,
+        acc_bits=24,
+        psum_spacing=4,
+        lane_cycles=4,
+        act_lines=16384,
+        act_granule=2,
+        act_single_port=True,
+        weight_lines=16384,
+        acc_depth=256,
+        param_lines=256,
+        program_words=512,
+        counter_bits=24,
+        residual=False,
+    )
     return {
         "tiny": Arch(
             name="tiny",
@@ -328,23 +345,9 @@ def _presets() -> dict[str, Arch]:
             param_lines=128,
             act_segments=2,
         ),
-        "icebreaker": Arch(
-            name="icebreaker",
-            rows=4,
-            cols=4,
-            acc_bits=24,
-            psum_spacing=4,
-            lane_cycles=4,
-            act_lines=16384,
-            act_granule=2,
-            act_single_port=True,
-            weight_lines=16384,
-            acc_depth=256,
-            param_lines=256,
-            program_words=512,
-            counter_bits=24,
-            residual=False,
-        ),
+        "up5k": up5k,
+        # beside the shell of a board there is no room for the feed
+        "icebreaker": up5k.with_(name="icebreaker", depthwise=False),
         "ulx3s-25f": Arch(
             name="ulx3s-25f",
             rows=4,

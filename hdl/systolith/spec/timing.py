@@ -58,8 +58,8 @@ DRAIN_LATENCY = 1
 MIN_PASS = 4
 """From a pixel's vector in one pass to the next: read, register, add, write."""
 
-VECTOR_LATENCY = 1
-"""From a pixel's last window to its result in the vector unit."""
+VECTOR_LATENCY = 2
+"""From a pixel's last window to its result in the vector unit: a register, the running sum."""
 
 OPERAND_DELAY = 2
 """From a lane's input to its residual operand, whose read takes longer than the parameters' and which meets the rest

@@ -59,6 +59,6 @@ def test_facts_of_an_engine() -> None:
     arch = PRESETS["16x16"]
     facts = dict(engine_facts(arch.to_json() | {"hash": f"{arch.hash:08x}"}))
     assert facts["array"] == "16 x 16 (R x C)"
-    assert facts["weight memory"] == data_size(arch.weight_lines * arch.weight_line_bits / 8) == "524 kB"
+    assert facts["weight memory"] == data_size(arch.weight_lines * arch.weight_line_bits / 8) == "270 kB"
     assert facts["activation memory"] == f"2 x {data_size(arch.act_depth / 2)}"
     assert facts["hash"] == f"{arch.hash:08x}"
