@@ -11,7 +11,6 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import SumPayload, WindowPayload, flow
-from systolith.hdl.skew import delayed
 from systolith.spec.arch import Arch
 
 __all__ = ["VectorUnit"]
@@ -34,9 +33,13 @@ class VectorUnit(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         result, valid = self.sums.payload, Signal()
-        # windows come from far and go to many places; a comparison and an addition are enough for the next cycle
-        window = delayed(m, self.windows.payload, WindowPayload(self._arch), 1, "window")
-        m.d.sync += [valid.eq(self.windows.valid), self.sums.valid.eq(valid & window.tag.last)]
+        # windows come from far and go to many places; a comparison and an addition are enough for the next cycle. What is
+        # not for this unit is cleared, or synthesis would share the register with the array's and place it there
+        window = Signal(WindowPayload(self._arch), name="window", reset_less=True)
+        m.d.sync += [window.eq(self.windows.payload), valid.eq(self.windows.valid)]
+        with m.If(~self.windows.valid):
+            m.d.sync += window.data.as_value().eq(0)
+        m.d.sync += self.sums.valid.eq(valid & window.tag.last)
         m.d.sync += result.advance.eq(window.tag.advance)
         for lane in range(self._arch.cols):
             running = Signal(signed(self._arch.acc_bits), name=f"running{lane}", reset_less=True)
