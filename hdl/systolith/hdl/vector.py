@@ -33,7 +33,7 @@ class VectorUnit(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         result, valid = self.sums.payload, Signal()
-        # windows come from far and go to many places; a comparison and an addition are enough for the next cycle. What is
+        # windows come from far and go to many places; a comparison and an addition are enough for a cycle. What is
         # not for this unit is cleared, or synthesis would share the register with the array's and place it there
         window = Signal(WindowPayload(self._arch), name="window", reset_less=True)
         m.d.sync += [window.eq(self.windows.payload), valid.eq(self.windows.valid)]
