@@ -27,7 +27,7 @@ def test_engines_go_to_their_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     results = bench_physical(["8x8", "up5k"], route=False, seed=3, step=lambda text, *_: steps.append(text))
     assert [(result.arch, result.device) for result in results] == [("8x8", "ecp5-85f"), ("up5k", "ice40-up5k")]
     assert seen == [("8x8", "ecp5-85f", False, 3, True), ("up5k", "ice40-up5k", False, 3, True)]
-    assert steps == ["8x8 on ecp5-85f: synthesis", "icebreaker on ice40-up5k: synthesis"]
+    assert steps == ["8x8 on ecp5-85f: synthesis", "up5k on ice40-up5k: synthesis"]
 
 
 def test_names_are_checked_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:

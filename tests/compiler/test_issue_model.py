@@ -121,12 +121,12 @@ def test_output_pixels_of_each_kind() -> None:
 
 
 def test_blocks_wait_for_a_bank_where_the_drain_is_slower_than_the_array() -> None:
-    """Banks are read 64 pixels of 4 cycles, blocks filled in 3 passes of 64; the first read is 13 cycles after the
-    last window. The third block begins at 214 + 256 - 3 and not at 394, the fourth 256 later and not 192.
+    """Banks are read 64 pixels of 4 cycles, blocks filled in 3 passes of 64; the first read is 14 cycles after the
+    last window. The third block begins at 215 + 256 - 3 and not at 394, the fourth 256 later and not 192.
     """
     model = IssueModel(PRESETS["4x4"], now=10)
     model.issue(_shape(Op.MATRIX, 8, 8, 3, 1, 1, 4), 0, False)
-    assert +model.counts == {Counter.ACTIVE: 4 * 3 * 64, Counter.LANES: (467 - 394) + (256 - 192)}
+    assert +model.counts == {Counter.ACTIVE: 4 * 3 * 64, Counter.LANES: (468 - 394) + (256 - 192)}
 
 
 def test_last_passes_are_as_long_as_the_others_where_the_drain_keeps_up() -> None:

@@ -214,7 +214,7 @@ class IssueClock:
 class EngineClock(IssueClock):
     """The whole control. :meth:`run` returns the cycles of each descriptor by cause.
 
-    Before the run, the first descriptor is read, and the weights of its first pass.
+    Before the run, the first descriptor is read, and the weights of its first pass; it begins with the run.
     """
 
     def __init__(self, arch: Arch, descriptors: Sequence[Descriptor]) -> None:
@@ -224,9 +224,11 @@ class EngineClock(IssueClock):
         """Cycles from which the descriptors' windows are issued."""
         self.results = [self._results(one) for one in descriptors]
         self._lines = section_lines(arch)
-        self._state, self._line, self._next = "START", 0, 0
+        self._state, self._line, self._next = "HEAD", 0, 1
         self._coming, self._active, self._handed = False, 0, -2
         self._due, self._running = False, True
+        self.begin(self.program[0])
+        self.starts.append(self.cycle)
 
     @staticmethod
     def _results(descriptor: Descriptor) -> int:

@@ -20,7 +20,7 @@ QUICK = ("--simulator", "amaranth", "--samples", "1", "--random", "1")
 def test_equal(small: SmallBuild) -> None:
     outcome = run("verify", small.folder, *QUICK, "--seed", "3")
     assert outcome.code == ExitCode.OK
-    assert outcome.out.startswith("equal: 1 real and 1 random inputs (seed 3), 6 output elements and 168 stores")
+    assert outcome.out.startswith("equal: 1 real and 1 random inputs (seed 3), 6 output elements and 84 stores")
     assert all(line.startswith("verify: ") for line in outcome.err.splitlines())
 
 
