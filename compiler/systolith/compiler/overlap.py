@@ -35,7 +35,7 @@ LONG_AGO = 1 << 40
 """Cycles from a store that has been made before anything could read too early."""
 
 
-def _matrix_cycles(descriptor: Descriptor, arch: Arch, windows: Ints) -> Ints:
+def _since_first(descriptor: Descriptor, arch: Arch, windows: Ints) -> Ints:
     """Least cycles from the first window's issue to the given ones'."""
     if descriptor.op == Op.VECTOR or descriptor.depthwise:
         return windows
@@ -84,7 +84,7 @@ def _data_lead(descriptor: Descriptor, arch: Arch, ahead: Ints, most: int) -> in
     """Cycles that may be left to the last store so that every element is stored when it is read; at most ``most``."""
     lead = most
     for windows, addresses in _reads(descriptor, arch):
-        since = _matrix_cycles(descriptor, arch, windows)
+        since = _since_first(descriptor, arch, windows)
         if since[0] >= lead:
             break
         # the place behind the memory's last stands for all that is outside
@@ -121,7 +121,7 @@ def _is_free(descriptor: Descriptor, before: Descriptor, arch: Arch, ahead: Ints
     begins = max(pace - 1, timing.sum_cycles(arch, vector=False) - timing.START_LATENCY)
     ends = begins - pace + timing.DRAIN_LATENCY + timing.store_cycles(arch)
     for windows, addresses in _reads(descriptor, arch):
-        waited = _matrix_cycles(descriptor, arch, windows) - descriptor.lag
+        waited = _since_first(descriptor, arch, windows) - descriptor.lag
         if waited[0] > bank + ends:
             break
         left = np.where(waited < 0, banks - windows, bank - waited) + ends
