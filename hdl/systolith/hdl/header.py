@@ -48,7 +48,6 @@ _WAIVERS = {
     "DECLFILENAME": "one file holds all modules",
     "WIDTHEXPAND": "Yosys writes constants as narrow as their value; the language zero-extends them as meant",
     "WIDTHTRUNC": 'Yosys writes "equals zero" as !vector, which reduces the vector: nothing is lost',
-    "CASEOVERLAP": "a chain of conditions is written as a case, of which the first that matches counts, as meant",
     "CASEINCOMPLETE": "the assignment before a case is the value of the cases that are not listed",
     "PROCASSINIT": "a register's declaration holds its value at configuration",
     "CMPCONST": "a comparison with a limit that an architecture's widths cannot pass",
