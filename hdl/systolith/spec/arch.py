@@ -355,7 +355,7 @@ def _presets() -> dict[str, Arch]:
             psum_spacing=4,
             lane_cycles=4,
             act_lines=8192,
-            weight_lines=14336,
+            weight_lines=12288,
             acc_depth=512,
             param_lines=512,
             program_words=1024,
