@@ -12,6 +12,9 @@ from systolith.hdl.budget import lane_products
 from systolith.hdl.target import Target
 from systolith.spec.arch import PRESETS
 
+SHELL_BLOCKS = 4
+"""Block RAMs of a board's shell."""
+
 SMALL = PRESETS["tiny"].with_(
     residual=False, pool=False, act_lines=64, weight_lines=64, acc_depth=16, param_lines=16, program_words=64
 )
@@ -112,3 +115,13 @@ def test_the_page_states_these_cells(name: str, tmp_path: Path) -> None:
         assert use["ff"] == pytest.approx(registers, rel=0.1, abs=10), block
     limits = {"dsp": 8, "bram": 30} if name == "up5k" else {"dsp": 156, "bram": 208}
     assert all(total_use(result.blocks)[kind] <= limit for kind, limit in limits.items())
+
+
+@pytest.mark.synth
+@pytest.mark.slow
+@_needs_tools("yosys")
+@pytest.mark.parametrize(("name", "blocks"), [("icebreaker", 30), ("ulx3s-25f", 56), ("ulx3s-85f", 208)])
+def test_an_engine_leaves_the_shell_its_block_rams(name: str, blocks: int, tmp_path: Path) -> None:
+    device = find_device("ice40-up5k" if name == "icebreaker" else "ecp5-85f")
+    result = measure(PRESETS[name], device, tmp_path, route=False, progress=_silent)
+    assert total_use(result.blocks)["bram"] + SHELL_BLOCKS <= blocks
