@@ -123,7 +123,7 @@ class Retire(wiring.Component):
         arch = self._arch
         memory = LineMemory(bits=self._line_bits, depth=arch.param_lines, unit=self._line_bits)
         m.submodules.params = memory
-        walker = Walker(bits=clog2(arch.param_lines), unit=1, single_step=False)
+        walker = Walker(bits=clog2(arch.param_lines), single_step=False)
         m.submodules.param_walker = walker
         m.d.comb += [
             walker.config.base.eq(self.fields.param_base),
@@ -143,7 +143,7 @@ class Retire(wiring.Component):
     def _make_walker(self, m: Module, name: str, step: Value, advance: Any) -> Walker:
         """A walk over a tensor; ``name`` is the prefix of its fields."""
         arch = self._arch
-        walker = Walker(bits=arch.act_addr_bits, unit=arch.cols, single_step=True)
+        walker = Walker(bits=arch.act_addr_bits, single_step=True)
         m.submodules[f"{name}_walker"] = walker
         for part in ("base", "x", "y", "block"):
             m.d.comb += walker.config[part].eq(self.fields[f"{name}_{part}"])

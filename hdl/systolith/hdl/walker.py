@@ -24,7 +24,7 @@ class WalkConfig(data.StructLayout):
 
 
 class Walker(wiring.Component):
-    """Walks: within a pixel ``unit`` a step, between pixels by the relative step that ``advance`` names, modulo
+    """Walks: within a pixel 1 a step, between pixels by the relative step that ``advance`` names, modulo
     ``2**bits``.
 
     Members:
@@ -34,7 +34,7 @@ class Walker(wiring.Component):
         address: Out; valid from one cycle after ``start``.
     """
 
-    def __init__(self, *, bits: int, unit: int, single_step: bool) -> None:
+    def __init__(self, *, bits: int, single_step: bool) -> None:
         """Build. ``single_step``: every step is its pixel's last, as ``final`` must then say."""
         super().__init__(
             {
@@ -47,7 +47,6 @@ class Walker(wiring.Component):
             }
         )
         self._bits = bits
-        self._unit = unit
         self._single_step = single_step
 
     @outlined
@@ -74,4 +73,4 @@ class Walker(wiring.Component):
         with m.If(self.start | (self.step & self.final)):
             m.d.sync += self.address.eq(following)
         with m.Elif(self.step):
-            m.d.sync += self.address.eq(self.address + self._unit)
+            m.d.sync += self.address.eq(self.address + 1)
