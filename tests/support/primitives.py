@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verilog models of the primitives that the engine instantiates, for Icarus.
+"""Verilog models of the primitives that the engine instantiates or synthesis infers, for Icarus.
 
-All are Yosys's but MULT18X18D, which Yosys only knows as a black box; its model is written from Lattice, *ECP5 and
-ECP5-5G sysDSP Usage Guide* (FPGA-TN-02205): operand, pipeline and output registers with a clock enable each, signed or
-unsigned operands; no shift inputs. Everything powers up undefined.
+All are Yosys's but those that Yosys only knows as black boxes, which are written from Lattice's guides. MULT18X18D
+(*ECP5 and ECP5-5G sysDSP Usage Guide*, FPGA-TN-02205): operand, pipeline and output registers with a clock enable
+each, signed or unsigned operands; no shift inputs. DP16KD (*ECP5 and ECP5-5G Memory Usage Guide*, FPGA-TN-02204): both
+ports of one width, no reset, a read shows the old contents; lines of 36 bits are written through port A and read
+through B. Everything powers up undefined.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["NEEDS_PYOSYS", "ecp5_models", "yosys_models"]
+__all__ = ["NEEDS_PYOSYS", "bram_models", "ecp5_models", "yosys_models"]
 
 _PYOSYS = find_spec("pyosys")
 
@@ -60,6 +62,68 @@ endmodule
 """
 
 
+_DATA, _ADDRESS = range(17, -1, -1), range(13, -1, -1)
+
+
+def _bus(stem: str, bits: range) -> str:
+    return ", ".join(f"{stem}{bit}" for bit in bits)
+
+
+def _port(port: str, other: str) -> str:
+    """One port of the block; ``other`` has the upper half of a line of 36 bits."""
+    return f"""
+  wire [13:0] address{port} = {{{_bus(f"AD{port}", _ADDRESS)}}};
+  wire [17:0] in{port} = {{{_bus(f"DI{port}", _DATA)}}};
+  reg [35:0] latch{port}, out{port};
+  wire [35:0] shown{port} = REGMODE_{port} == "OUTREG" ? out{port} : latch{port};
+  always @(posedge CLK{port}) begin
+    if (OCE{port}) out{port} <= latch{port};
+    if (CE{port}) begin
+      latch{port} <= lines[address{port} >> SHIFT];
+      if (WE{port}) begin
+        if (DATA_WIDTH_A < 18) lines[address{port} >> SHIFT] <= in{port};
+        else if (DATA_WIDTH_A == 18) begin
+          if (address{port}[0]) lines[address{port} >> SHIFT][8:0] <= in{port}[8:0];
+          if (address{port}[1]) lines[address{port} >> SHIFT][17:9] <= in{port}[17:9];
+        end else begin
+          if (address{port}[0]) lines[address{port} >> SHIFT][8:0] <= in{port}[8:0];
+          if (address{port}[1]) lines[address{port} >> SHIFT][17:9] <= in{port}[17:9];
+          if (address{port}[2]) lines[address{port} >> SHIFT][26:18] <= in{other}[8:0];
+          if (address{port}[3]) lines[address{port} >> SHIFT][35:27] <= in{other}[17:9];
+        end
+      end
+    end
+  end"""
+
+
+_PINS = [f"{stem}{port}" for port in "AB" for stem in ("CE", "OCE", "CLK", "WE", "RST")]
+
+_DP16KD = f"""
+module DP16KD(
+  input {", ".join(_bus(f"{stem}{port}", bits) for port in "AB" for stem, bits in (("DI", _DATA), ("AD", _ADDRESS)))},
+  input {", ".join(_PINS)}, CSA0, CSA1, CSA2, CSB0, CSB1, CSB2,
+  output {", ".join(_bus(f"DO{port}", _DATA) for port in "AB")}
+);
+  parameter DATA_WIDTH_A = 18, DATA_WIDTH_B = 18, REGMODE_A = "NOREG", REGMODE_B = "NOREG", RESETMODE = "SYNC";
+  parameter CSDECODE_A = "0b000", CSDECODE_B = "0b000", WRITEMODE_A = "NORMAL", WRITEMODE_B = "NORMAL";
+  parameter GSR = "DISABLED", CLKAMUX = "CLKA", CLKBMUX = "CLKB", ASYNC_RESET_RELEASE = "SYNC", INIT_DATA = "STATIC";
+  localparam SHIFT = DATA_WIDTH_A == 36 ? 5 : DATA_WIDTH_A == 18 ? 4 : DATA_WIDTH_A == 9 ? 3 : DATA_WIDTH_A >> 1;
+  reg [35:0] lines [0:16383];{_port("A", "B")}{_port("B", "A")}
+  wire both = DATA_WIDTH_B == 36;
+  assign {{{_bus("DOB", _DATA)}}} = both ? shownB[35:18] : shownB[17:0];
+  assign {{{_bus("DOA", _DATA)}}} = both ? (REGMODE_A == "OUTREG" ? outB[17:0] : latchB[17:0]) : shownA[17:0];
+endmodule
+"""
+
+_FLIP_FLOP = """
+module TRELLIS_FF(input CLK, LSR, CE, DI, output reg Q);
+  parameter GSR = "ENABLED", CEMUX = "1", CLKMUX = "CLK", LSRMUX = "LSR", REGSET = "RESET", SRMODE = "ASYNC";
+  always @(posedge CLK)
+    if (LSR) Q <= REGSET == "SET"; else if (CEMUX == "CE" ? CE : 1'b1) Q <= DI;
+endmodule
+"""
+
+
 def yosys_models(name: str) -> str:
     """A file of Yosys's share folder."""
     assert _PYOSYS is not None
@@ -70,3 +134,8 @@ def yosys_models(name: str) -> str:
 def ecp5_models() -> str:
     """The multiplier block and the carry chain's cell."""
     return _MULT18X18D + yosys_models("ecp5/ccu2c_sim.vh") + _LUTS
+
+
+def bram_models() -> str:
+    """The block RAM and what lies around it."""
+    return _DP16KD + _FLIP_FLOP + ecp5_models()

@@ -18,6 +18,7 @@ __all__ = [
     "FLOWS",
     "LOG_LINES",
     "NAME",
+    "REGISTERS",
     "REPORT",
     "ROUTE",
     "SYNTHESIS",
@@ -70,6 +71,9 @@ class Flow:
 SYNTHESIS = Step(title="synthesis", tool="yosys", arguments=lambda _: ["-q", "-l", f"{NAME}.rpt", f"{NAME}.ys"])
 """Runs the script of the design."""
 
+REGISTERS = Step(title="block RAM registers", tool="bram-registers", arguments=lambda _: [f"{NAME}.json"])
+"""Uses the block RAMs' output registers, on an ECP5."""
+
 ROUTE = ["--quiet", "--timing-allow-fail", "--log", f"{NAME}.tim", "--report", REPORT, "--json", f"{NAME}.json"]
 """nextpnr's arguments for every family."""
 
@@ -94,6 +98,7 @@ FLOWS: dict[Target, Flow] = {
     Target.ECP5: Flow(
         steps=(
             SYNTHESIS,
+            REGISTERS,
             Step(title="place and route", tool="nextpnr-ecp5", arguments=_ecp5),
             Step(title="bitstream", tool="ecppack", arguments=_pack_ecp5),
         ),

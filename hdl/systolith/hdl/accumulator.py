@@ -81,9 +81,9 @@ class Accumulator(wiring.Component):
         line = Signal(SumPayload(arch))
         m.d.comb += [line.data.eq(sums), line.advance.eq(tag.advance)]
         kept = self._banks(m, valid, tag, line) if arch.buffered else self._bank(m, valid, tag, line)
-        base = self._base(m, kept, vector)
+        base, first = self._base(m, kept, vector)
         for column in range(arch.cols):
-            m.d.sync += sums[column].eq(base[column] + self.psums[column])
+            m.d.sync += sums[column].eq(Mux(first, 0, base[column]) + self.psums[column])
         if not arch.buffered:
             m.d.comb += [self.sums.valid.eq(valid & tag.last), self.sums.payload.eq(line)]
         return m
@@ -92,7 +92,8 @@ class Accumulator(wiring.Component):
         """The one memory of sums that are not finished. Returns those that were asked for."""
         m.submodules.ram = ram = Ram(bits=len(line.data.as_value()), depth=self._arch.acc_depth)
         m.d.comb += [
-            ram.read_en.eq(self.tags.valid),
+            # always, so that a register right behind it can be the block RAM's own
+            ram.read_en.eq(1),
             ram.read_addr.eq(self._count(m, "read", self.tags.valid, self.tags.payload.start)),
             ram.write_en.eq(valid & ~tag.last),
             ram.write_addr.eq(self._count(m, "write", valid, tag.start)),
@@ -137,12 +138,11 @@ class Accumulator(wiring.Component):
         m.d.sync += before.eq(bank)
         return bank
 
-    def _base(self, m: Module, kept: Value, vector: data.ArrayLayout) -> Any:
-        """The sums so far when their vector comes: read, then register them, or zero to begin with."""
-        first = Signal(reset_less=True)
+    def _base(self, m: Module, kept: Value, vector: data.ArrayLayout) -> tuple[Any, Signal]:
+        """The sums so far when their vector comes, read and registered, and whether they do not count yet."""
         base = Signal(vector, reset_less=True)
-        m.d.sync += [first.eq(self.tags.payload.first), base.eq(Mux(first, 0, kept))]
-        return base
+        m.d.sync += base.eq(kept)
+        return base, delayed(m, self.tags.payload.first, 1, 2, "first")
 
     def _count(self, m: Module, name: str, valid: Value, start: Value) -> Signal:
         """The number of the present vector's pixel."""

@@ -88,7 +88,6 @@ class DeepMemory(wiring.Component):
         address = Signal(len(self.read_addr))
         m.d.comb += address.eq(Mux(self.write_en, self.write_addr, self.read_addr))
         request = {
-            "en": self._early(m, "en", self.read_en & ~self.write_en),
             "addr": self._early(m, "addr", address),
             "data": self._early(m, "data", self.write_data),
         }
@@ -118,7 +117,8 @@ class DeepMemory(wiring.Component):
             part = slice(low, min(low + width, whole))
             m.submodules[f"piece{number}_{low}"] = ram = Ram(bits=part.stop - part.start, depth=max(2, lines))
             m.d.comb += [
-                ram.read_en.eq(request["en"]),
+                # always, so that the register behind it can be the block RAM's own
+                ram.read_en.eq(1),
                 ram.read_addr.eq(request["addr"]),
                 ram.write_en.eq(request["write"]),
                 ram.write_addr.eq(request["addr"]),

@@ -66,7 +66,8 @@ class LineBuffers(wiring.Component):
         with m.If(read):
             m.d.sync += above.eq(ram.read_data)
         m.d.comb += [
-            ram.read_en.eq(self.coming),
+            # always, so that the register can be the block RAM's own
+            ram.read_en.eq(1),
             ram.read_addr.eq(place),
             self.above.eq(above),
             ram.write_en.eq(come),

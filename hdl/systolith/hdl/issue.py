@@ -82,7 +82,7 @@ class Issue(wiring.Component):
         m.d.comb += pending.eq(nest.valid)
         if self._arch.depthwise:
             self._track(m, nest, final, pending)
-        issued = self._decide(m, pending)
+        issued = self._decide(m, pending, nest)
         m.d.comb += [self.busy.eq(pending | self.start), nest.start.eq(self.start), nest.advance.eq(issued)]
         self._tell(m, nest, issued, final)
         return m
@@ -157,10 +157,10 @@ class Issue(wiring.Component):
                 window.dw.mask_y.eq(candidate.mask_y),
             ]
 
-    def _decide(self, m: Module, pending: Signal) -> Signal:
+    def _decide(self, m: Module, pending: Signal, nest: Nest) -> Signal:
         """Issue, or wait for the weights, the lanes or the memory, in this order."""
         issued = Signal()
-        for number, (cause, holds) in enumerate(self._waits(m, pending, issued)):
+        for number, (cause, holds) in enumerate(self._waits(m, pending, issued, nest)):
             with (m.Elif if number else m.If)(holds):
                 m.d.comb += self.cause.eq(cause)
         with m.Else():
@@ -168,12 +168,12 @@ class Issue(wiring.Component):
         m.d.comb += self.issue.valid.eq(issued)
         return issued
 
-    def _waits(self, m: Module, pending: Signal, issued: Signal) -> list[tuple[Counter, Value]]:
+    def _waits(self, m: Module, pending: Signal, issued: Signal, nest: Nest) -> list[tuple[Counter, Value]]:
         """What can keep a window in this engine, and whether it does."""
         arch = self._arch
         waits = [(Counter.CONTROL, ~pending), (Counter.WEIGHTS, self.issue.payload.tag.start & ~self.weights_ready)]
         if arch.buffered:
-            waits.append((Counter.LANES, self._lanes_busy(m, issued)))
+            waits.append((Counter.LANES, self._lanes_busy(m, issued, nest)))
         if arch.residual or arch.act_single_port:
             waits.append((Counter.MEMORY, self._memory_taken()))
         return waits
@@ -185,18 +185,21 @@ class Issue(wiring.Component):
             return self.store_next
         return self.operand_next & ~self.fields.apart if arch.act_segments > 1 else self.operand_next
 
-    def _lanes_busy(self, m: Module, issued: Signal) -> Value:
-        """Whether the lanes cannot take a VECTOR's result yet, or a MATRIX block has no free bank of accumulators."""
+    def _lanes_busy(self, m: Module, issued: Signal, nest: Nest) -> Value:
+        """Whether the lanes cannot take a VECTOR's result yet, or a MATRIX block has no free bank of accumulators.
+
+        Whether a sum ends is asked of the nest, not of the window's tag, which a raster's candidate sets late.
+        """
         arch, tag = self._arch, self.issue.payload.tag
         left, banks = Signal(range(arch.lane_cycles)), Signal(range(3), init=2)
-        with m.If(issued & self.vector & tag.last):
+        with m.If(issued & self.vector & nest.sum_ends):
             m.d.sync += left.eq(arch.lane_cycles - 1)
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         begins = tag.start & tag.first
         m.d.sync += banks.eq(banks + self.drained - (issued & begins))
         busy = Signal(name="lanes_busy")
-        m.d.comb += busy.eq(Mux(self.vector, tag.last & (left != 0), begins & (banks == 0)))
+        m.d.comb += busy.eq(Mux(self.vector, nest.sum_ends & (left != 0), begins & (banks == 0)))
         return busy
 
     def _tell(self, m: Module, nest: Nest, issued: Signal, final: Signal) -> None:

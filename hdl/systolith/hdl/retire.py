@@ -132,7 +132,8 @@ class Retire(wiring.Component):
             walker.step.eq(coming.valid),
             walker.final.eq(coming.final),
             walker.advance.eq(coming.advance),
-            memory.read_en.eq(coming.valid),
+            # always, so that a register behind it can be the block RAM's own
+            memory.read_en.eq(1),
             memory.read_addr.eq(walker.address),
             memory.write_en.eq(self.host_write),
             memory.write_addr.eq(self.host_line),

@@ -21,7 +21,10 @@ from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import LINE_BITS, LINE_WORDS, LOOPS, WORD_BITS, Op, Section, layout
 
-__all__ = ["Sequencer"]
+__all__ = ["READ_CYCLES", "Sequencer"]
+
+READ_CYCLES = 2
+"""From the request of a program line to the line."""
 
 
 class Sequencer(wiring.Component):
@@ -43,7 +46,7 @@ class Sequencer(wiring.Component):
         finished: In; the last store of the descriptor that ``back`` belongs to is made in this cycle.
         waiting: Out; nothing is left to be issued before stores are made.
         host_read, host_write, host_line, host_data: In; a program word. Only when not ``running``.
-        host_read_data: Out; two cycles later, and until the next read.
+        host_read_data: Out; three cycles later, and until the next read.
     """
 
     def __init__(self, *, arch: Arch) -> None:
@@ -96,7 +99,14 @@ class Sequencer(wiring.Component):
             with m.State("REWIND"):
                 m.d.comb += self.rewind.eq(1)
                 m.d.sync += index.eq(0)
-                m.next = "HEAD"
+                m.next = "FILL"
+                self._heed_host(m)
+            with m.State("FILL"):
+                m.d.comb += take.eq(1)
+                m.d.sync += index.eq(index + 1)
+                with m.If(index == READ_CYCLES - 1):
+                    m.d.sync += index.eq(0)
+                    m.next = "HEAD"
                 self._heed_host(m)
             with m.State("HEAD"):
                 m.d.comb += take.eq(1)
@@ -167,29 +177,35 @@ class Sequencer(wiring.Component):
         return full, drained
 
     def _read_program(self, m: Module) -> tuple[Signal, Signal]:
-        """The program memory, read one line ahead; returns the present line and the request to go on."""
-        depth = self._arch.program_words // LINE_WORDS
+        """The program memory, read two lines ahead; returns the present line and the request to go on.
+
+        The request only enables memory and register, since it comes late, and the memory answers late; that both are
+        enabled alike lets the register be the block RAM's own.
+        """
+        depth, low = self._arch.program_words // LINE_WORDS, clog2(LINE_WORDS)
         memory = LineMemory(bits=LINE_BITS, depth=depth, unit=WORD_BITS)
         m.submodules.program = memory
-        bits, take = clog2(depth), Signal(name="take")
-        position, following = Signal(bits, name="position"), Signal(bits, name="following")
-        # kept beside the position, so that no adder lies before the memory
-        ahead = Signal(bits, name="ahead", init=1)
-        m.d.comb += following.eq(Mux(self.rewind, 0, Mux(take, ahead, position)))
-        m.d.sync += [position.eq(following), ahead.eq(following + 1)]
-        low = clog2(LINE_WORDS)
-        asked, word = Signal(), Signal(low, reset_less=True)
-        m.d.sync += [asked.eq(self.host_read), word.eq(self.host_line[:low])]
-        with m.If(asked):
-            m.d.sync += self.host_read_data.eq(memory.read_data.word_select(word, WORD_BITS))
+        position, take, advance = Signal(clog2(depth), name="position"), Signal(name="take"), Signal(name="advance")
+        line = Signal(LINE_BITS, name="line", reset_less=True)
+        asked, answered, word = Signal(), Signal(), Signal(low, reset_less=True)
+        m.d.comb += advance.eq(take | self.host_read | asked)
+        with m.If(advance):
+            m.d.sync += [line.eq(memory.read_data), position.eq(position + 1)]
+        with m.If(self.rewind):
+            m.d.sync += position.eq(0)
+        m.d.sync += [asked.eq(self.host_read), answered.eq(asked)]
+        with m.If(self.host_read):
+            m.d.sync += word.eq(self.host_line[:low])
+        with m.If(answered):
+            m.d.sync += self.host_read_data.eq(line.word_select(word, WORD_BITS))
         m.d.comb += [
-            memory.read_en.eq(1),
-            memory.read_addr.eq(Mux(self.host_read, self.host_line[low:], following)),
+            memory.read_en.eq(advance),
+            memory.read_addr.eq(Mux(self.host_read, self.host_line[low:], position)),
             memory.write_en.eq(self.host_write << self.host_line[:low]),
             memory.write_addr.eq(self.host_line[low:]),
             memory.write_data.eq(self.host_data.replicate(LINE_WORDS)),
         ]
-        return memory.read_data, take
+        return line, take
 
     def _take_steps(self, m: Module, take: Signal, head: Any, index: Signal) -> None:
         """The loops' steps go to the nest, unless the program ends here."""
