@@ -110,6 +110,7 @@ class Bench:
         ctx.set(dut.bank, self.bank)
         ctx.set(dut.config, config_of(present.loops, present.row, present.col))
         ctx.set(dut.vector, vector := self.rng.randrange(2))
+        ctx.set(dut.raster, raster := self.rng.randrange(2))
         ctx.set(dut.start, 1)
         self.prepare(following)
         await self.tick(ctx)
@@ -121,7 +122,7 @@ class Bench:
             got = tuple(map(ctx.get, (dut.row, dut.col, dut.first, dut.last)))
             assert got == (wrapped(y), wrapped(x), first, last)
             assert tuple(map(ctx.get, (dut.pass_begins, dut.sum_begins, dut.sum_ends))) == (
-                not vector and first & 0b11 == 0b11,
+                not vector and not raster and first & 0b11 == 0b11,
                 first & (inner := 0b111 if vector else 0b11100) == inner,
                 last & inner == inner,
             )

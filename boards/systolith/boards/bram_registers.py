@@ -4,8 +4,8 @@
 A DP16KD answers 5.7 ns after its clock, and 1 ns after it through the output registers that it has itself, which Yosys
 (0.70) does not use. Where every used output bit of a block goes to a flip-flop and nowhere else, all of them alike,
 these become the block's own: the netlist computes the same in every cycle, with fewer cells and without the way from
-block to flip-flop. The port must be enabled all the time or like the flip-flops, since Lattice, *ECP5 and ECP5-5G Memory
-Usage Guide* (FPGA-TN-02204), does not say whether the register of a port that is not enabled loads.
+block to flip-flop. The port must be enabled all the time or like the flip-flops: Lattice's *ECP5 and ECP5-5G Memory
+Usage Guide* (FPGA-TN-02204) does not say whether the output register loads while the port is not enabled.
 """
 
 from __future__ import annotations

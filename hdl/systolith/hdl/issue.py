@@ -78,10 +78,9 @@ class Issue(wiring.Component):
         m.submodules.nest = nest = Nest(arch=self._arch)
         self._configure(m, nest)
         final = self._tag(m, nest)
-        pending = Signal()
-        m.d.comb += pending.eq(nest.valid)
+        pending = nest.valid
         if self._arch.depthwise:
-            self._track(m, nest, final, pending)
+            pending = pending | self._track(m, nest, final)
         issued = self._decide(m, pending, nest)
         m.d.comb += [self.busy.eq(pending | self.start), nest.start.eq(self.start), nest.advance.eq(issued)]
         self._tell(m, nest, issued, final)
@@ -130,8 +129,8 @@ class Issue(wiring.Component):
             m.d.comb += window.dw.emit.eq(1)
         return final
 
-    def _track(self, m: Module, nest: Nest, final: Signal, pending: Signal) -> None:
-        """Where the window is one of a raster, the output candidate says what it means."""
+    def _track(self, m: Module, nest: Nest, final: Signal) -> Value:
+        """Where the window is one of a raster, the output candidate says what it means. Returns whether any is left."""
         m.submodules.tracker = tracker = Tracker(arch=self._arch)
         window, candidate, raster = self.issue.payload, tracker.candidate, Signal()
         # in a register, since it is the first thing that the decision to issue depends on
@@ -142,12 +141,13 @@ class Issue(wiring.Component):
             tracker.fields.eq(self.fields),
             tracker.start.eq(self.start & starts_raster),
             tracker.step.eq(self.issue.valid),
+            nest.raster.eq(starts_raster),
+            # the decision to issue hangs on it; the nest and the tracker are silent in each other's descriptors
+            window.tag.start.eq(nest.pass_begins | candidate.start),
         ]
         with m.If(raster):
             m.d.comb += [
-                pending.eq(nest.valid | tracker.busy),
                 final.eq(candidate.final),
-                window.tag.start.eq(candidate.start),
                 window.tag.first.eq(candidate.first),
                 window.tag.last.eq(candidate.last & candidate.emit),
                 window.tag.advance.eq(candidate.advance),
@@ -156,8 +156,9 @@ class Issue(wiring.Component):
                 window.dw.mask_x.eq(candidate.mask_x),
                 window.dw.mask_y.eq(candidate.mask_y),
             ]
+        return tracker.busy
 
-    def _decide(self, m: Module, pending: Signal, nest: Nest) -> Signal:
+    def _decide(self, m: Module, pending: Value, nest: Nest) -> Signal:
         """Issue, or wait for the weights, the lanes or the memory, in this order."""
         issued = Signal()
         for number, (cause, holds) in enumerate(self._waits(m, pending, issued, nest)):
@@ -168,7 +169,7 @@ class Issue(wiring.Component):
         m.d.comb += self.issue.valid.eq(issued)
         return issued
 
-    def _waits(self, m: Module, pending: Signal, issued: Signal, nest: Nest) -> list[tuple[Counter, Value]]:
+    def _waits(self, m: Module, pending: Value, issued: Signal, nest: Nest) -> list[tuple[Counter, Value]]:
         """What can keep a window in this engine, and whether it does."""
         arch = self._arch
         waits = [(Counter.CONTROL, ~pending), (Counter.WEIGHTS, self.issue.payload.tag.start & ~self.weights_ready)]

@@ -58,8 +58,9 @@ class Nest(wiring.Component):
             (:attr:`latency`) and from then on until the last iteration is taken.
         row, col: Out; the coordinates, signed, in elements (modulo their width).
         first, last: Out; bit ``i``: loop ``i`` is at its first, its last iteration.
-        pass_begins, sum_begins, sum_ends: Out; all pixel loops of a MATRIX are at their first; all loops of a sum, for
-            a ``vector`` (In, as ``config``) those of its window, are at their first, their last.
+        pass_begins, sum_begins, sum_ends: Out; all pixel loops of a MATRIX, but for a ``raster`` (In, as ``config``),
+            are at their first; all loops of a sum, for a ``vector`` (In, as ``config``) those of its window, are at
+            their first, their last.
     """
 
     def __init__(self, *, arch: Arch) -> None:
@@ -81,6 +82,7 @@ class Nest(wiring.Component):
                 "first": Out(LOOPS, init=-1 % (1 << LOOPS)),
                 "last": Out(LOOPS),
                 "vector": In(1),
+                "raster": In(1),
                 "pass_begins": Out(1),
                 "sum_begins": Out(1),
                 "sum_ends": Out(1),
@@ -127,7 +129,7 @@ class Nest(wiring.Component):
             carry = carry & at_last
         with m.If(load):
             m.d.sync += [
-                self.pass_begins.eq(firsts[:2].all() & ~self.vector),
+                self.pass_begins.eq(firsts[:2].all() & ~self.vector & ~self.raster),
                 self.sum_begins.eq(Mux(self.vector, firsts[:3].all(), firsts[2:5].all())),
                 self.sum_ends.eq(Mux(self.vector, lasts[:3].all(), lasts[2:5].all())),
             ]

@@ -11,20 +11,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.fields import section_layout
 from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
+from systolith.hdl.target import Target
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import LINE_BITS, LINE_WORDS, LOOPS, WORD_BITS, Op, Section, layout
 
-__all__ = ["READ_CYCLES", "Sequencer"]
-
-READ_CYCLES = 2
-"""From the request of a program line to the line."""
+__all__ = ["Sequencer"]
 
 
 class Sequencer(wiring.Component):
@@ -46,12 +44,13 @@ class Sequencer(wiring.Component):
         finished: In; the last store of the descriptor that ``back`` belongs to is made in this cycle.
         waiting: Out; nothing is left to be issued before stores are made.
         host_read, host_write, host_line, host_data: In; a program word. Only when not ``running``.
-        host_read_data: Out; three cycles later, and until the next read.
+        host_read_data: Out; three cycles later at most, and until the next read.
     """
 
-    def __init__(self, *, arch: Arch) -> None:
+    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
         """Build for the sizes of ``arch``."""
         self._arch = arch
+        self._target = target
         line = clog2(arch.program_words)
         super().__init__(
             {
@@ -82,6 +81,14 @@ class Sequencer(wiring.Component):
             }
         )
 
+    @property
+    def read_cycles(self) -> int:
+        """From the request of a program line to the line.
+
+        A block RAM answers late, and a register follows; that of an iCE40 does not, and its logic is scarce.
+        """
+        return 1 if self._target is Target.ICE40 else 2
+
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -104,7 +111,7 @@ class Sequencer(wiring.Component):
             with m.State("FILL"):
                 m.d.comb += take.eq(1)
                 m.d.sync += index.eq(index + 1)
-                with m.If(index == READ_CYCLES - 1):
+                with m.If(index == self.read_cycles - 1):
                     m.d.sync += index.eq(0)
                     m.next = "HEAD"
                 self._heed_host(m)
@@ -176,27 +183,33 @@ class Sequencer(wiring.Component):
             m.d.sync += active.eq(0)
         return full, drained
 
-    def _read_program(self, m: Module) -> tuple[Signal, Signal]:
-        """The program memory, read two lines ahead; returns the present line and the request to go on.
+    def _read_program(self, m: Module) -> tuple[Value, Signal]:
+        """The program memory, read ahead; returns the present line and the request to go on.
 
-        The request only enables memory and register, since it comes late, and the memory answers late; that both are
-        enabled alike lets the register be the block RAM's own.
+        The request only enables memory and register, since it comes late; that both are enabled alike lets the register
+        be the block RAM's own.
         """
         depth, low = self._arch.program_words // LINE_WORDS, clog2(LINE_WORDS)
         memory = LineMemory(bits=LINE_BITS, depth=depth, unit=WORD_BITS)
         m.submodules.program = memory
         position, take, advance = Signal(clog2(depth), name="position"), Signal(name="take"), Signal(name="advance")
-        line = Signal(LINE_BITS, name="line", reset_less=True)
-        asked, answered, word = Signal(), Signal(), Signal(low, reset_less=True)
-        m.d.comb += advance.eq(take | self.host_read | asked)
-        with m.If(advance):
-            m.d.sync += [line.eq(memory.read_data), position.eq(position + 1)]
+        line: Value = memory.read_data
+        if self.read_cycles > 1:
+            line = Signal(LINE_BITS, name="line", reset_less=True)
+            with m.If(advance):
+                m.d.sync += line.eq(memory.read_data)
+        asked, word = [self.host_read], Signal(low, reset_less=True)
+        for cycle in range(1, 1 + self.read_cycles):
+            asked.append(Signal(name=f"asked{cycle}"))
+            m.d.sync += asked[-1].eq(asked[-2])
+        m.d.comb += advance.eq(take | Cat(asked[:-1]).any())
         with m.If(self.rewind):
             m.d.sync += position.eq(0)
-        m.d.sync += [asked.eq(self.host_read), answered.eq(asked)]
+        with m.Elif(advance):
+            m.d.sync += position.eq(position + 1)
         with m.If(self.host_read):
             m.d.sync += word.eq(self.host_line[:low])
-        with m.If(answered):
+        with m.If(asked[-1]):
             m.d.sync += self.host_read_data.eq(line.word_select(word, WORD_BITS))
         m.d.comb += [
             memory.read_en.eq(advance),

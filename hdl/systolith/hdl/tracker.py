@@ -43,7 +43,8 @@ class Tracker(wiring.Component):
         fields: In; the front section, stable from ``start`` on.
         start: In; a descriptor begins.
         step: In; a window is issued.
-        candidate: Out; what the next window completes, from one cycle after ``start``.
+        candidate: Out; what the next window completes, from one cycle after ``start``; ``emit`` and ``start`` are low
+            unless there is a candidate.
         busy: Out; output pixels are left, from one cycle after ``start``.
     """
 
@@ -63,50 +64,50 @@ class Tracker(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        here = Signal(Candidate(self._arch), name="here")
-        lagging, load = self._lag(m), Signal()
-        real, ending = Signal(), Signal()
+        here, real = Signal(Candidate(self._arch), name="here"), Signal(name="real")
+        begins, closes, load = self._begins(m), Signal(), Signal()
         m.d.comb += [
-            real.eq(self.busy & ~lagging),
-            ending.eq(self.step & real & here.emit & here.last & (here.advance == Advance.END)),
-            load.eq(self.start | (self.step & real)),
             self.candidate.eq(here),
-            self.candidate.emit.eq(here.emit & real),
-            self.candidate.start.eq(here.start & real),
+            closes.eq(here.emit & here.last & (here.advance == Advance.END)),
+            load.eq(begins | (self.step & real)),
         ]
         with m.If(self.start):
             m.d.sync += self.busy.eq(1)
-        with m.Elif(ending):
-            m.d.sync += self.busy.eq(0)
-        self._follow(m, load, ending, here)
+        with m.If(load):
+            m.d.sync += real.eq(~closes)
+            with m.If(closes):
+                m.d.sync += self.busy.eq(0)
+        self._follow(m, load, closes, here)
         return m
 
-    def _lag(self, m: Module) -> Signal:
-        """Whether the windows are still ahead of the first candidate."""
-        left, lagging = Signal(len(self.fields.lag)), Signal(name="lagging")
+    def _begins(self, m: Module) -> Signal:
+        """Whether the next window is the first candidate's."""
+        left, lagging, begins = Signal(len(self.fields.lag)), Signal(name="lagging"), Signal(name="begins")
+        ends = lagging & (left == 1)
         with m.If(self.start):
             m.d.sync += [left.eq(self.fields.lag), lagging.eq(self.fields.lag != 0)]
         with m.Elif(self.step & lagging):
             m.d.sync += [left.eq(left - 1), lagging.eq(left != 1)]
-        return lagging
+        m.d.comb += begins.eq((self.start & (self.fields.lag == 0)) | (self.step & ends))
+        return begins
 
-    def _follow(self, m: Module, load: Signal, clear: Signal, here: Any) -> None:
-        """The counters, and what they say of the candidate to come.
+    def _follow(self, m: Module, load: Signal, closes: Signal, here: Any) -> None:
+        """The counters, and what they say of the candidate to come; none comes after the one that ``closes``.
 
         ``load`` comes late; it only enables, and the carries are apart from it.
         """
         fields, counts = self.fields, [self.fields[f"loop{level}_count"] for level in (0, 1)]
-        x = self._axis(m, "x", load, Const(1, 1), clear, counts[0], fields.last_x, fields.skip_x, fields.mask_x)
-        y = self._axis(m, "y", load, x.wraps, clear, counts[1], fields.last_y, fields.skip_y, fields.mask_y)
-        passes = self._counter(m, "pass", load, x.wraps & y.wraps, clear, fields.passes)
-        blocks = self._counter(m, "block", load, x.wraps & y.wraps & passes.wraps, clear, fields.loop5_count)
+        x = self._axis(m, "x", load, Const(1, 1), closes, counts[0], fields.last_x, fields.skip_x, fields.mask_x)
+        y = self._axis(m, "y", load, x.wraps, closes, counts[1], fields.last_y, fields.skip_y, fields.mask_y)
+        passes = self._counter(m, "pass", load, x.wraps & y.wraps, closes, fields.passes)
+        blocks = self._counter(m, "block", load, x.wraps & y.wraps & passes.wraps, closes, fields.loop5_count)
         advance = Mux(
             ~x.at_last, Advance.PIXEL, Mux(~y.at_last, Advance.ROW, Mux(blocks.wraps, Advance.END, Advance.BLOCK))
         )
         with m.If(load):
             m.d.sync += [
-                here.emit.eq(x.emit & y.emit),
-                here.start.eq(x.at_first & y.at_first),
+                here.emit.eq(x.emit & y.emit & ~closes),
+                here.start.eq(x.at_first & y.at_first & ~closes),
                 here.first.eq(passes.at_first),
                 here.last.eq(passes.wraps),
                 here.final.eq(blocks.wraps),
@@ -115,15 +116,13 @@ class Tracker(wiring.Component):
                 here.mask_y.eq(y.mask),
             ]
 
-    def _counter(self, m: Module, name: str, load: Signal, carry: Any, clear: Signal, last: Any) -> Any:
+    def _counter(self, m: Module, name: str, load: Signal, carry: Any, closes: Signal, last: Any) -> Any:
         """A counter of candidates ahead: ``at_first`` and ``wraps``."""
         ahead = Signal(self._arch.dim_bits, name=f"{name}_ahead")
         state = Signal(data.StructLayout({"at_first": 1, "wraps": 1}), name=f"{name}_state")
         m.d.comb += [state.wraps.eq(ahead == last), state.at_first.eq(ahead == 0)]
-        with m.If(clear):
-            m.d.sync += ahead.eq(0)
-        with m.Elif(load):
-            m.d.sync += ahead.eq(Mux(carry & state.wraps, 0, ahead + carry))
+        with m.If(load):
+            m.d.sync += ahead.eq(Mux(closes | (carry & state.wraps), 0, ahead + carry))
         return state
 
     def _axis(
@@ -132,7 +131,7 @@ class Tracker(wiring.Component):
         name: str,
         load: Signal,
         carry: Any,
-        clear: Signal,
+        closes: Signal,
         count: Any,
         last: Any,
         skip: Any,
@@ -153,13 +152,11 @@ class Tracker(wiring.Component):
             state.emit.eq((skipped == 0) & ~beyond),
             state.mask.eq(parts[0] | parts[1] | parts[2] | parts[3]),
         ]
-        with m.If(clear):
-            m.d.sync += [ahead.eq(0), skipped.eq(0), beyond.eq(0)]
-        with m.Elif(load):
-            m.d.sync += ahead.eq(Mux(carry & state.wraps, 0, ahead + carry))
-            with m.If(carry):
+        with m.If(load):
+            m.d.sync += ahead.eq(Mux(closes | (carry & state.wraps), 0, ahead + carry))
+            with m.If(carry | closes):
                 m.d.sync += [
-                    skipped.eq(Mux(state.wraps | (skipped == skip), 0, skipped + 1)),
-                    beyond.eq(~state.wraps & (beyond | state.at_last)),
+                    skipped.eq(Mux(closes | state.wraps | (skipped == skip), 0, skipped + 1)),
+                    beyond.eq(~closes & ~state.wraps & (beyond | state.at_last)),
                 ]
         return state
