@@ -140,7 +140,7 @@ class Bench:
         ctx.set(dut.vector, self.vector)
         ctx.set(dut.start, 1)
         self.permit(ctx)
-        assert (ctx.get(dut.busy), ctx.get(dut.issue.valid)) == (1, 0)
+        assert (ctx.get(dut.busy), ctx.get(dut.issue.valid)) == (0, 0)
         assert ctx.get(dut.cause) == Counter.CONTROL
         await self.tick(ctx)
         ctx.set(dut.start, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -196,12 +196,10 @@ class Engine(wiring.Component):
     def _count(self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, counters: Counters) -> None:
         """The cause of a cycle: the issue stage's while it has windows, else what the rest is about."""
         idle = Mux(sequencer.waiting, Counter.DRAIN, Counter.CONTROL)
-        issuing = Signal()
         m.d.comb += [
-            issuing.eq(issue.busy & ~sequencer.start),
             counters.clear.eq(port.run),
             counters.running.eq(sequencer.running),
-            counters.cause.eq(Mux(issuing, issue.cause, idle)),
+            counters.cause.eq(Mux(issue.busy, issue.cause, idle)),
             counters.pixel.eq(issue.pixel),
             counters.work.eq(sequencer.front.work),
             counters.select.eq(port.line),

@@ -33,7 +33,7 @@ class Issue(wiring.Component):
         vector, fields: In; the descriptor's kind and front section, stable from ``start`` and while ``busy``.
         bank, step_write, step_loop, step_data: In; the loops' relative steps, for the nest.
         start: In; a descriptor begins.
-        busy: Out; windows are left to issue.
+        busy: Out; windows are left to issue, from one cycle after ``start``.
         weights_ready: In; the weights of the next pass are in place.
         operand_next, store_next: In; the next cycle's memory accesses of the retire stage.
         drained: In; a bank of buffered accumulators is read out.
@@ -82,7 +82,7 @@ class Issue(wiring.Component):
         if self._arch.depthwise:
             pending = pending | self._track(m, nest, final)
         issued = self._decide(m, pending, nest)
-        m.d.comb += [self.busy.eq(pending | self.start), nest.start.eq(self.start), nest.advance.eq(issued)]
+        m.d.comb += [self.busy.eq(pending), nest.start.eq(self.start), nest.advance.eq(issued)]
         self._tell(m, nest, issued, final)
         return m
 
