@@ -34,6 +34,26 @@ def test_dtype_is_the_operands(dtype: Any) -> None:
     assert float_ops.average_pool(x, kernel=(2, 2), count_include_pad=False, **PLAIN).dtype == dtype
 
 
+def test_conv_transpose_by_hand() -> None:
+    x, weight = image(1, 1, 2, 2), np.array([[1.0, 2.0]]).reshape(1, 1, 1, 2)
+    window: dict[str, Any] = {**PLAIN, "strides": (2, 1), "output_padding": (1, 0)}
+    result = float_ops.conv_transpose(x, weight, np.array([10.0]), group=1, **window)
+    assert result.tolist() == [[[[10, 11, 12], [10, 10, 10], [12, 17, 16], [10, 10, 10]]]]
+    cut = float_ops.conv_transpose(x, weight, None, group=1, **{**window, "pads": (0, 1, 2, 0)})
+    assert cut.tolist() == [[[[1, 2], [0, 0]]]]
+
+
+def test_conv_transpose_undoes_the_steps_of_a_conv() -> None:
+    """<conv(x), y> = <x, conv_transpose(y)> for every x and y, whatever the window."""
+    rng = np.random.default_rng(0)
+    window: dict[str, Any] = {"strides": (2, 1), "pads": (1, 0, 1, 2), "dilations": (1, 2), "group": 2}
+    x, weight = rng.normal(size=(2, 4, 7, 6)), rng.normal(size=(6, 2, 3, 2))
+    forward = float_ops.conv(x, weight, None, **window)
+    y = rng.normal(size=forward.shape)
+    back = float_ops.conv_transpose(y, weight, None, **window, output_padding=(0, 0))
+    assert np.isclose((forward * y).sum(), (x * back).sum())
+
+
 def test_gemm() -> None:
     a, b = image(2, 3), image(3, 2)
     plain = float_ops.gemm(a, b, np.array([1.0, 2.0]), alpha=2.0, beta=3.0, trans_a=False, trans_b=False)

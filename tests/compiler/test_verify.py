@@ -62,6 +62,15 @@ def test_refusals(broken: Graph, message: str) -> None:
         verify(broken)
 
 
+def test_batch_is_what_is_asked_for() -> None:
+    pair = graph(RELU, tensors={name: Tensor(name, (2, 2)) for name in "xy"})
+    verify(pair, batch=2)
+    verify(pair, batch=None)
+    verify(graph(RELU, tensors={name: Tensor(name, ()) for name in "xy"}), batch=None)
+    with pytest.raises(VerifyError, match=r"shape \(2, 2\), expected batch 3"):
+        verify(pair, batch=3)
+
+
 def test_refusal_names_the_stage_and_the_graph() -> None:
     with pytest.raises(VerifyError, match="pass fuse_add, graph 'g': "):
         verify(graph(), "pass fuse_add")

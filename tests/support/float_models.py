@@ -17,7 +17,7 @@ from systolith.compiler.frontend.onnx_reader import read_graph
 from systolith.compiler.interp import run_float
 from systolith.compiler.ir import Graph, Node
 
-__all__ = ["ModelBuilder", "assert_same_result", "only", "random_feeds", "read", "run_onnxruntime"]
+__all__ = ["ModelBuilder", "agreeing", "assert_same_result", "only", "random_feeds", "read", "run_onnxruntime"]
 
 Array = NDArray[Any]
 
@@ -50,7 +50,9 @@ class ModelBuilder:
         return self.add("Conv", x, self.weights(*shape), self.weights(shape[0]), **attributes)
 
     def model(self, *outputs: str) -> onnx.ModelProto:
-        results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
+        integers = {name for node in self._nodes if node.op_type == "ArgMax" for name in node.output}
+        types = {name: TensorProto.INT64 if name in integers else TensorProto.FLOAT for name in outputs}
+        results = [helper.make_tensor_value_info(name, types[name], None) for name in outputs]
         graph = helper.make_graph(self._nodes, "test", self.inputs, results, self._initialisers)
         # IR 8 is what onnxruntime of the oldest accepted version reads.
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
@@ -60,9 +62,21 @@ class ModelBuilder:
         return path
 
 
-def read(builder: ModelBuilder, *outputs: str) -> Graph:
+def read(builder: ModelBuilder, *outputs: str, batch: int | None = 1) -> Graph:
     """The float-level graph of a model."""
-    return read_graph(infer_shapes(fix_batch(builder.model(*outputs))), "test")
+    model = infer_shapes(fix_batch(builder.model(*outputs), batch))
+    return read_graph(model, "test", batched=batch is not None)
+
+
+def agreeing(builder: ModelBuilder, *outputs: str) -> Graph:
+    """The graph of a model, after a comparison of its results and shapes with onnxruntime's on two samples."""
+    graph = read(builder, *outputs)
+    feeds = random_feeds(graph, 2)
+    got = run_float(graph, feeds)
+    for name, expected in zip(outputs, run_onnxruntime(builder.model(*outputs), feeds), strict=True):
+        assert graph.tensors[name].shape == (1, *expected.shape[1:])
+        np.testing.assert_allclose(got[name], expected, rtol=1e-4, atol=1e-5)
+    return graph
 
 
 def only(graph: Graph, op: str) -> Node:

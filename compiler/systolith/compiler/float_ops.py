@@ -18,6 +18,7 @@ __all__ = [
     "average_pool",
     "batch_norm",
     "conv",
+    "conv_transpose",
     "dequantize",
     "gemm",
     "max_pool",
@@ -70,6 +71,36 @@ def conv(
     sums = weight.reshape(group, -1, depth) @ columns
     result = sums.reshape(count, weight.shape[0], height, width)
     return result if bias is None else result + bias.reshape(-1, 1, 1)
+
+
+def conv_transpose(
+    x: Floats,
+    weight: Floats,
+    bias: Floats | None,
+    *,
+    strides: Pair,
+    pads: Pads,
+    dilations: Pair,
+    group: int,
+    output_padding: Pair,
+) -> Floats:
+    """Transposed convolution: x (N, C, H, W), weight (C, O/group, kh, kw), bias (O) -> (N, O, out_h, out_w).
+
+    Every input element adds the kernel, times its value, to the output; ``pads`` are cut off the result.
+    """
+    count, channels, *size = x.shape
+    kernel = (weight.shape[2], weight.shape[3])
+    spans = [(n - 1) * s + 1 for n, s in zip(size, strides, strict=True)]
+    full = [n + (k - 1) * d + e for n, k, d, e in zip(spans, kernel, dilations, output_padding, strict=True)]
+    result = np.zeros((count, group * weight.shape[1], *full), x.dtype)
+    grouped = x.reshape(count, group, channels // group, -1)
+    for row, column in np.ndindex(kernel):
+        tap = weight[:, :, row, column].reshape(group, channels // group, -1).swapaxes(1, 2)
+        top, left = row * dilations[0], column * dilations[1]
+        target = result[:, :, top : top + spans[0] : strides[0], left : left + spans[1] : strides[1]]
+        target += (tap @ grouped).reshape(target.shape)
+    cut = result[:, :, pads[0] : full[0] - pads[2], pads[1] : full[1] - pads[3]]
+    return cut if bias is None else cut + bias.reshape(-1, 1, 1)
 
 
 def gemm(a: Floats, b: Floats, c: Floats | None, *, alpha: float, beta: float, trans_a: bool, trans_b: bool) -> Floats:

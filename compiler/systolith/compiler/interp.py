@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import float_ops
 from .errors import ShapeError, VerifyError
+from .interp_movement import SHAPED_RULES
 from .ir import Graph, Node
 
 __all__ = ["run_float"]
@@ -65,10 +66,13 @@ def _list(shape: tuple[int, ...]) -> str:
 
 
 def _execute(graph: Graph, node: Node, values: Arrays, dtype: DTypeLike) -> NDArray[Any]:
-    rule = _RULES.get(node.op)
-    if rule is None:
+    operands = [_operand(graph, name, values, dtype) for name in node.inputs]
+    if node.op in SHAPED_RULES:
+        result = SHAPED_RULES[node.op](graph, node, operands)
+    elif node.op in _RULES:
+        result = _RULES[node.op](node, operands)
+    else:
         raise VerifyError(f"node {node.name!r}: operator {node.op} is not of the float level")
-    result = rule(node, [_operand(graph, name, values, dtype) for name in node.inputs])
     lower, upper = node.attributes.get("lower", -math.inf), node.attributes.get("upper", math.inf)
     return result if lower == -math.inf and upper == math.inf else np.clip(result, lower, upper)
 
@@ -87,6 +91,12 @@ def _conv(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
     bias = operands[2] if len(operands) > 2 else None
     given = {key: node.attributes[key] for key in ("strides", "pads", "dilations", "group")}
     return float_ops.conv(operands[0], operands[1], bias, **given)
+
+
+def _conv_transpose(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
+    bias = operands[2] if len(operands) > 2 else None
+    given = {key: node.attributes[key] for key in ("strides", "pads", "dilations", "group", "output_padding")}
+    return float_ops.conv_transpose(operands[0], operands[1], bias, **given)
 
 
 def _gemm(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
@@ -122,7 +132,9 @@ def _batch_norm(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _reshape(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
-    return operands[0].reshape(-1, *node.attributes["shape"][1:])
+    """More elements than the shape says are more samples."""
+    x, shape = operands[0], node.attributes["shape"]
+    return x.reshape(shape) if x.size == math.prod(shape) else x.reshape(-1, *shape[1:])
 
 
 def _zero_point(operands: list[NDArray[Any]]) -> NDArray[Any]:
@@ -136,6 +148,7 @@ _RULES: Mapping[str, Rule] = {
     "BatchNormalization": _batch_norm,
     "Clip": lambda node, operands: np.clip(operands[0], node.attributes["min"], node.attributes["max"]),
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "DequantizeLinear": lambda node, x: float_ops.dequantize(x[0], x[1], _zero_point(x), node.attributes["axis"]),
     "Gemm": _gemm,
     "Identity": lambda node, operands: operands[0],

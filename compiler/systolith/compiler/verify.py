@@ -20,19 +20,30 @@ _WINDOW = frozenset({"kernel_shape", "strides", "pads", "dilations"})
 
 _FLOAT_ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "Add": frozenset(),
+    "ArgMax": frozenset({"axis", "keepdims", "select_last_index"}),
     "AveragePool": _WINDOW | {"count_include_pad"},
     "BatchNormalization": frozenset({"epsilon"}),
     "Clip": frozenset({"min", "max"}),
+    "Concat": frozenset({"axis"}),
     "Conv": _WINDOW | {"group"},
+    "ConvTranspose": _WINDOW | {"group", "output_padding"},
     "DequantizeLinear": frozenset({"axis"}),
     "Gemm": frozenset({"alpha", "beta", "transA", "transB"}),
     "Identity": frozenset(),
     "MatMul": frozenset(),
     "MaxPool": _WINDOW,
+    "Pad": frozenset({"pads", "value", "mode"}),
     "QuantizeLinear": frozenset({"axis"}),
+    "ReduceMean": frozenset({"axes", "keepdims"}),
     "Relu": frozenset(),
     "Reshape": frozenset({"shape"}),
+    "Resize": frozenset(
+        {"mode", "coordinate", "nearest", "scales", "roi", "cubic_coeff_a", "exclude_outside", "antialias"}
+    )
+    | {"extrapolation_value"},
+    "Slice": frozenset({"starts", "steps"}),
     "Softmax": frozenset({"axis"}),
+    "Transpose": frozenset({"perm"}),
 }
 """The float level: each operator and the attributes it must have."""
 
@@ -45,18 +56,21 @@ def is_integer_level(graph: Graph) -> bool:
     return any(graph.tensors[name].qparams is not None for name in graph.inputs if name in graph.tensors)
 
 
-def verify(graph: Graph, stage: str = "import") -> None:
+def verify(graph: Graph, stage: str = "import", *, batch: int | None = 1) -> None:
     """Check a graph against the rules of its level.
 
     Args:
         graph: float or integer level; the level follows from its inputs.
         stage: what made the graph, for the message.
+        batch: the size of axis 0 of every activation; None where axis 0 has no meaning of its own.
 
     Raises:
         VerifyError: naming the stage, the node and the rule.
     """
     try:
         _check_structure(graph)
+        if batch is not None:
+            _check_batch(graph, batch)
         integer = is_integer_level(graph)
         for node in graph.nodes:
             _check_attributes(node, INTEGER_ATTRIBUTES if integer else _FLOAT_ATTRIBUTES, integer=integer)
@@ -69,7 +83,7 @@ def verify(graph: Graph, stage: str = "import") -> None:
 
 
 def _check_structure(graph: Graph) -> None:
-    """Names are unique, defined before use, and have a shape; the batch is 1."""
+    """Names are unique, defined before use, and have a shape."""
     defined = {*graph.inputs, *graph.constants}
     names: set[str] = set()
     for node in graph.nodes:
@@ -79,18 +93,20 @@ def _check_structure(graph: Graph) -> None:
     for name in (*graph.inputs, *graph.outputs):
         if name not in defined or name not in graph.tensors:
             raise VerifyError(f"input or output {name!r} is not a tensor of the graph")
+
+
+def _check_batch(graph: Graph, batch: int) -> None:
     for tensor in graph.tensors.values():
-        if not tensor.shape or tensor.shape[0] != 1 and not is_parameter(graph, tensor.name):
-            raise VerifyError(f"tensor {tensor.name!r} has shape {tensor.shape}, expected batch 1")
+        if tensor.shape[:1] != (batch,) and not is_parameter(graph, tensor.name):
+            raise VerifyError(f"tensor {tensor.name!r} has shape {tensor.shape}, expected batch {batch}")
 
 
 def is_parameter(graph: Graph, name: str) -> bool:
-    """Whether a tensor is a constant brought to float by a DequantizeLinear: it has no batch."""
+    """Whether a tensor is computed from constants alone, as a dequantised weight is: it has no batch."""
     producer = graph.producer(name)
-    if producer is None or producer.op not in ("DequantizeLinear", "Identity"):
-        return False
-    source = producer.inputs[0]
-    return source in graph.constants or is_parameter(graph, source)
+    return producer is not None and all(
+        source in graph.constants or is_parameter(graph, source) for source in producer.inputs
+    )
 
 
 def _check_node(graph: Graph, node: Node, defined: set[str], names: set[str]) -> None:

@@ -32,6 +32,24 @@ def test_quantised_model_comes_back_in_integers(tmp_path: Path) -> None:
     assert is_integer_level(load_model(builder.save(tmp_path / "net.onnx", out)))
 
 
+def test_any_shapes(tmp_path: Path) -> None:
+    """Without a batch, axis 0 is an axis like any other, and quantisers stay what they are."""
+    builder = ModelBuilder((6,))
+    codes = builder.add("QuantizeLinear", "input", builder.constant(0.5), builder.constant(3, np.uint8))
+    real = builder.add("DequantizeLinear", codes, builder.constant(0.5), builder.constant(3, np.uint8))
+    out = builder.add("Transpose", builder.add("Reshape", real, builder.constant([3, 2], np.int64)))
+    graph = load_model(builder.save(tmp_path / "net.onnx", out), batch=None)
+    assert graph.tensors[out].shape == (2, 3)
+    x = np.array([0.1, 0.4, -9, 9, 1, 1.1], np.float32)
+    np.testing.assert_array_equal(run_float(graph, {"input": x})[out], [[0, -1.5, 1], [0.5, 9, 1]])
+
+
+def test_another_batch(tmp_path: Path) -> None:
+    builder = ModelBuilder(("batch", 3))
+    graph = load_model(builder.save(tmp_path / "net.onnx", builder.add("Relu", "input")), batch=4)
+    assert graph.tensors["relu0_out"].shape == (4, 3)
+
+
 def test_external_weights(tmp_path: Path) -> None:
     builder = ModelBuilder((1, 30))
     out = builder.add("MatMul", "input", builder.weights(30, 40))

@@ -145,6 +145,26 @@ def test_refuses_folded_operators_on_activations() -> None:
         read(builder, out)
 
 
+def test_refuses_a_product_over_the_batch() -> None:
+    builder = ModelBuilder((1, 1))
+    out = builder.add("MatMul", "input", builder.add("Relu", "input"))
+    with pytest.raises(UnsupportedModel, match="it sums over axis 0 of its second operand"):
+        read(builder, out)
+
+
+def test_products_of_stacks() -> None:
+    builder = ModelBuilder((1, 2, 3, 4))
+    turned = builder.add("Transpose", "input", perm=[0, 1, 3, 2])
+    last(builder, builder.add("MatMul", builder.add("MatMul", "input", turned), builder.weights(3, 5)))
+
+
+def test_refuses_broadcasts_of_the_batch() -> None:
+    builder = ModelBuilder((1, 4))
+    out = builder.add("Add", "input", builder.weights(1, 2, 4))
+    with pytest.raises(UnsupportedModel, match=r"it broadcasts 'input' of shape \[1, 4\] to rank 3"):
+        read(builder, out)
+
+
 def test_only_finds_the_node() -> None:
     builder = ModelBuilder((1, 4))
     assert only(read(builder, builder.add("Relu", "input")), "Relu").attributes == {}

@@ -92,6 +92,12 @@ def test_fixes_a_free_batch_and_says_so(caplog: pytest.LogCaptureFixture) -> Non
     assert "input 'input': batch N fixed to 1" in caplog.text
 
 
+def test_keeps_any_shape_when_told() -> None:
+    model = relu((5, 3, 4, 4)).model("relu_out")
+    assert fix_batch(model, None) == model
+    assert fix_batch(model, 7).graph.input[0].type.tensor_type.shape.dim[0].dim_value == 7
+
+
 @pytest.mark.parametrize("shape", [(1, 3, "H", 4), ("N", "C"), ("N",)])
 def test_refuses_other_dynamic_dimensions(shape: tuple[int | str, ...]) -> None:
     with pytest.raises(ShapeError, match=r"input 'input': shape \[.*\] is dynamic; accepted: fixed sizes"):

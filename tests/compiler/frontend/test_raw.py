@@ -51,6 +51,20 @@ def test_refuses_a_used_extra_output() -> None:
         raw(outputs=("y", "mask")).node()
 
 
+def test_batch_rules_hold_for_batched_nodes_only() -> None:
+    raw().keep_batch(True, "it does")
+    raw(batched=False).keep_batch(False, "it does")
+    with pytest.raises(UnsupportedModel, match=r"node 'n' \(Clip\): it does; accepted: operators that leave the batch"):
+        raw().keep_batch(False, "it does")
+
+
+def test_broadcasting_must_not_align_the_batch_with_another_axis() -> None:
+    shapes = {"x": (1, 3), "w": (1, 1, 3), "y": (1, 1, 3)}
+    with pytest.raises(UnsupportedModel, match=r"it broadcasts 'x' of shape \[1, 3\] to rank 3"):
+        raw(inputs=("x", "w"), shapes=shapes).keep_broadcast()
+    raw(inputs=("x", "w"), shapes=shapes, parameters={"x"}).keep_broadcast()
+
+
 def test_node_drops_unused_outputs_and_omitted_operands() -> None:
     node = raw(outputs=("y", "")).node({"min": 0}, op="Other")
     assert (node.op, node.inputs, node.outputs, node.origin) == ("Other", ("x", "high"), ("y",), ("Clip",))

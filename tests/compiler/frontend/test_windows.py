@@ -8,6 +8,12 @@ from systolith.compiler.errors import ShapeError, UnsupportedModel
 from systolith.compiler.interp import run_float
 from tests.support.float_models import ModelBuilder, random_feeds, read, run_onnxruntime
 
+NEWEST = 22
+"""An operator set in which pools have every attribute, and which any accepted onnxruntime runs."""
+
+COUNTED: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1}
+"""An average that counts its pads, with windows that reach beyond an input of 6 x 6."""
+
 
 def agree(builder: ModelBuilder, out: str) -> dict[str, Any]:
     """Check against onnxruntime; returns the last node's attributes."""
@@ -131,10 +137,10 @@ def test_refuses_negative_pads() -> None:
         read(builder, out)
 
 
-def test_refuses_one_dimensional_convs() -> None:
-    builder = ModelBuilder((1, 4, 9))
-    out = builder.conv("input", 8, 4, 3)
-    with pytest.raises(UnsupportedModel, match=r"tensor 'input' has shape \[1, 4, 9\]; accepted: rank 4"):
+def test_refuses_volumes() -> None:
+    builder = ModelBuilder((1, 4, 9, 9, 9))
+    out = builder.conv("input", 8, 4, 3, 3, 3)
+    with pytest.raises(UnsupportedModel, match=r"tensor 'input' has shape \[1, 4, 9, 9, 9\]; accepted: \(N, C, H, W\)"):
         read(builder, out)
 
 
@@ -159,9 +165,33 @@ def test_ceil_mode_before_opset_22_may_ask_for_a_window_in_the_padding(op: str) 
         read(older, out)
 
 
-def test_refuses_counted_padding_beyond_the_pads() -> None:
-    builder = ModelBuilder((1, 3, 6, 6))
-    attributes: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1}
-    out = builder.add("AveragePool", "input", **attributes)
-    with pytest.raises(UnsupportedModel, match="count_include_pad with a window beyond the pads"):
+@pytest.mark.parametrize("pads", [[1, 1, 1, 1], [0, 1, 0, 0]])
+def test_counted_padding_beyond_the_pads(pads: list[int]) -> None:
+    """What ceil_mode reaches beyond the pads does not count, the pads do."""
+    builder = ModelBuilder((1, 3, 6, 6), opset=NEWEST)
+    out = builder.add("AveragePool", "input", pads=pads, **COUNTED)
+    assert agree(builder, out)["count_include_pad"] is False
+    assert [node.op for node in read(builder, out).nodes] == ["Pad", "AveragePool"]
+
+
+def test_counted_padding_without_pads_counts_nothing() -> None:
+    builder = ModelBuilder((1, 3, 6, 6), opset=NEWEST)
+    assert agree(builder, builder.add("AveragePool", "input", **COUNTED))["count_include_pad"] is False
+
+
+@pytest.mark.parametrize("counted", [0, 1])
+@pytest.mark.parametrize("ceil", [0, 1])
+def test_dilated_average_pool(counted: int, ceil: int) -> None:
+    builder = ModelBuilder((1, 3, 9, 8), opset=NEWEST)
+    attributes: dict[str, Any] = {"dilations": [2, 3], "pads": [1, 0, 2, 1], "strides": [2, 2]}
+    out = builder.add(
+        "AveragePool", "input", kernel_shape=[3, 2], count_include_pad=counted, ceil_mode=ceil, **attributes
+    )
+    assert agree(builder, out)["dilations"] == (2, 3)
+
+
+def test_refuses_dilated_windows_that_step_over_the_input() -> None:
+    builder = ModelBuilder((1, 1, 1, 4))
+    out = builder.add("MaxPool", "input", kernel_shape=[2, 1], dilations=[2, 1], pads=[1, 0, 1, 0])
+    with pytest.raises(UnsupportedModel, match="leave windows without input"):
         read(builder, out)

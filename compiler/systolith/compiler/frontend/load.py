@@ -14,13 +14,15 @@ from .qdq import import_qdq, is_qdq
 __all__ = ["load_model"]
 
 
-def load_model(path: Path, *, weight_bits: int = 8) -> Graph:
+def load_model(path: Path, *, weight_bits: int = 8, batch: int | None = 1) -> Graph:
     """Read an ONNX file.
 
     Args:
-        path: a binary ONNX model, operator set 9 to the newest of the installed onnx package. A free or larger batch is
-            fixed to 1, with a warning in the log; every other size must be fixed.
+        path: a binary ONNX model, operator set 9 to the newest of the installed onnx package. A free or other batch is
+            fixed to ``batch``, with a warning in the log; every other size must be fixed.
         weight_bits: bits of the engine's weights, which those of a quantised network must fit.
+        batch: the size of axis 0 of every activation; what is compiled has 1. With None the model's own shapes stay,
+            axis 0 has no special meaning, and the graph remains at the float level, to be executed only.
 
     Returns:
         A float-level graph, to be prepared, calibrated and quantised; or, for a model with QuantizeLinear or
@@ -34,9 +36,9 @@ def load_model(path: Path, *, weight_bits: int = 8) -> Graph:
         WeightError: a weight that is NaN or infinite.
         QuantisationError: a quantised network whose scales the engine cannot hold.
     """
-    graph = read_graph(read_model(path), path.stem)
-    verify(graph, "reading")
-    if is_qdq(graph):
+    graph = read_graph(read_model(path, batch), path.stem, batched=batch is not None)
+    verify(graph, "reading", batch=batch)
+    if batch is not None and is_qdq(graph):
         graph = import_qdq(graph, weight_bits=weight_bits)
-    verify(graph, "import")
+    verify(graph, "import", batch=batch)
     return graph

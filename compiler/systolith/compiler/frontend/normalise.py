@@ -4,7 +4,8 @@
 ============================================  ==================================================================
 ONNX                                          normalised
 ============================================  ==================================================================
-Conv                                          Conv, all attributes explicit (see :mod:`.windows`)
+Conv, ConvTranspose                           the same, all attributes explicit (see :mod:`.windows`,
+                                              :mod:`.transposed`); on (N, C, L) between two reshapes (:mod:`.lift`)
 MaxPool, GlobalMaxPool                        MaxPool, explicit geometry; ceil_mode became pads
 AveragePool, GlobalAveragePool                AveragePool, the same, and ``count_include_pad``
 Gemm                                          Gemm with ``alpha``, ``beta``, ``transA``, ``transB``
@@ -16,25 +17,33 @@ Identity, Dropout                             Identity
 Softmax                                       Softmax with ``axis`` counted from the front
 QuantizeLinear, DequantizeLinear              the same with ``axis`` counted from the front; ``dtype`` where
                                               ``output_dtype`` is given
+ReduceMean, ArgMax                            see :mod:`.normalise_reduce`
+Concat, Slice, Split, Pad, Transpose          see :mod:`.normalise_movement`
+Resize, Upsample                              see :mod:`.normalise_resize`
 ============================================  ==================================================================
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import onnx
 
 from ..ir import Node
-from .raw import RawNode
+from .lift import Rule, on_images
+from .normalise_movement import MOVEMENT_RULES
+from .normalise_reduce import argmax, reduce_mean
+from .normalise_resize import resize
+from .raw import Expansion, RawNode
+from .transposed import conv_transpose
 from .windows import conv, global_pool, pool
 
 __all__ = ["normalise"]
 
 
-def normalise(raw: RawNode) -> Node:
-    """The normalised node; raises UnsupportedModel where the node uses what cannot be done exactly."""
+def normalise(raw: RawNode) -> Expansion:
+    """The normalised nodes; raises UnsupportedModel where the node uses what cannot be done exactly."""
     rule = _RULES.get(raw.op)
     if rule is None:
         raise raw.refuse(
@@ -42,10 +51,24 @@ def normalise(raw: RawNode) -> Node:
             "the same on constants, which are computed at import",
             "replace the layer before exporting",
         )
-    return rule(raw)
+    result = rule(raw)
+    return result if isinstance(result, Expansion) else Expansion((result,))
 
 
 def _plain(raw: RawNode) -> Node:
+    return raw.node()
+
+
+def _sum(raw: RawNode) -> Node:
+    raw.keep_broadcast()
+    return raw.node()
+
+
+def _matmul(raw: RawNode) -> Node:
+    """A product of matrices; a batched right operand of rank 2 would be summed over its batch."""
+    raw.keep_broadcast()
+    weights = raw.inputs[1] in raw.parameters
+    raw.keep_batch(weights or len(raw.shape(raw.inputs[1])) > 2, "it sums over axis 0 of its second operand")
     return raw.node()
 
 
@@ -79,7 +102,7 @@ def _clip(raw: RawNode) -> Node:
 
 def _reshape(raw: RawNode) -> Node:
     before, after = raw.shape(raw.inputs[0]), raw.shape(raw.outputs[0])
-    if not before or not after or before[0] != after[0]:
+    if raw.batched and before[:1] != after[:1]:
         raise raw.refuse(
             f"it turns {list(before)} into {list(after)}",
             "reshapes that keep the batch axis",
@@ -118,25 +141,31 @@ def _quantiser(raw: RawNode) -> Node:
     return raw.node({"axis": axis, **extra})
 
 
-_RULES: Mapping[str, Callable[[RawNode], Node]] = {
-    "Add": _plain,
-    "AveragePool": pool,
+_RULES: Mapping[str, Rule] = {
+    "Add": _sum,
+    "ArgMax": argmax,
+    "AveragePool": on_images(pool),
     "BatchNormalization": _batch_norm,
     "Clip": _clip,
-    "Conv": conv,
+    "Conv": on_images(conv),
+    "ConvTranspose": on_images(conv_transpose),
     "DequantizeLinear": _quantiser,
     "Dropout": _dropout,
     "Flatten": _reshape,
     "Gemm": _gemm,
-    "GlobalAveragePool": global_pool,
-    "GlobalMaxPool": global_pool,
+    "GlobalAveragePool": on_images(global_pool),
+    "GlobalMaxPool": on_images(global_pool),
     "Identity": _plain,
-    "MatMul": _plain,
-    "MaxPool": pool,
+    "MatMul": _matmul,
+    "MaxPool": on_images(pool),
     "QuantizeLinear": _quantiser,
+    "ReduceMean": reduce_mean,
     "Relu": _plain,
     "Reshape": _reshape,
+    "Resize": resize,
     "Softmax": _softmax,
     "Squeeze": _reshape,
     "Unsqueeze": _reshape,
+    "Upsample": resize,
+    **MOVEMENT_RULES,
 }

@@ -26,8 +26,8 @@ _UNREADABLE = ("parse proto", "open proto", "ir_version")
 """What the checker says when the bytes are no model at all, rather than a wrong one."""
 
 
-def read_model(path: Path) -> onnx.ModelProto:
-    """Read and check a model file; its free or larger batch dimension becomes 1, shapes are inferred.
+def read_model(path: Path, batch: int | None = 1) -> onnx.ModelProto:
+    """Read and check a model file; its batch dimension becomes ``batch`` (None: stays), shapes are inferred.
 
     Raises:
         ModelFileError: missing, not ONNX, cut short, or refused by the ONNX checker.
@@ -40,7 +40,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     check_operators(model)
     if complaint:
         raise ModelFileError(f"{path}: the ONNX checker refuses it: {complaint}")
-    return infer_shapes(fix_batch(model))
+    return infer_shapes(fix_batch(model, batch))
 
 
 def _complaint(path: Path) -> str:
@@ -87,27 +87,32 @@ def real_inputs(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
     return (value for value in graph.input if value.name not in initialisers)
 
 
-def fix_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose inputs have batch 1; every shape that was derived from the old one is forgotten.
+def fix_batch(model: onnx.ModelProto, batch: int | None = 1) -> onnx.ModelProto:
+    """A copy whose inputs have that batch; every shape that was derived from the old one is forgotten.
+
+    With None the model itself: its inputs keep their shapes, whatever axis 0 means.
 
     Raises:
         ShapeError: another dimension of an input is dynamic.
     """
+    if batch is None:
+        return model
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     for value in real_inputs(fixed.graph):
-        _fix_input(value)
+        _fix_input(value, batch)
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
     return fixed
 
 
-def _fix_input(value: onnx.ValueInfoProto) -> None:
+def _fix_input(value: onnx.ValueInfoProto, batch: int) -> None:
     dims = value.type.tensor_type.shape.dim
-    if len(dims) > 1 and dims[0].dim_value != 1:
-        _log.warning("input %r: batch %s fixed to 1", value.name, dims[0].dim_value or dims[0].dim_param or "?")
-        dims[0].dim_value = 1
+    if len(dims) > 1 and dims[0].dim_value != batch:
+        old = dims[0].dim_value or dims[0].dim_param or "?"
+        _log.warning("input %r: batch %s fixed to %d", value.name, old, batch)
+        dims[0].dim_value = batch
     shape = [dim.dim_value or dim.dim_param or "?" for dim in dims]
     if not dims or any(dim.dim_value < 1 for dim in dims):
         raise ShapeError(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An ONNX model as a float-level graph: every dialect starts here.
 
-Constants are folded, dead nodes dropped, every node normalised (:mod:`.normalise`), every shape static with batch 1.
+Constants are folded, dead nodes dropped, every node normalised (:mod:`.normalise`), every shape static.
 QuantizeLinear and DequantizeLinear are ordinary nodes here: inputs ``(x, scale)`` or ``(x, scale, zero_point)``.
 """
 
@@ -21,15 +21,17 @@ from .fold import fold_constants, static_shapes
 from .normalise import normalise
 from .onnx_file import opset_version, real_inputs
 from .operators import node_name
-from .raw import RawNode
+from .raw import Expansion, RawNode
 
 __all__ = ["read_graph"]
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def read_graph(model: onnx.ModelProto, name: str) -> Graph:
+def read_graph(model: onnx.ModelProto, name: str, *, batched: bool = True) -> Graph:
     """The model as a graph of normalised nodes.
+
+    ``batched`` says that axis 0 of every activation is the batch, which no operator may touch.
 
     Floating-point constants are float32 (half precision is widened); integers keep their type, which for the zero point
     of a QuantizeLinear is the network's integer type. ``Graph.integer_io`` names the inputs and outputs that are
@@ -41,8 +43,14 @@ def read_graph(model: onnx.ModelProto, name: str) -> Graph:
         WeightError: a constant with NaN or infinity.
     """
     model, constants = fold_constants(model)
-    nodes = _unique([_normalise(raw) for raw in _live(model, static_shapes(model), constants)])
     shapes = static_shapes(model)
+    parameters = _parameters(model.graph, constants)
+    raws = _live(model, shapes, constants)
+    parts = [_normalise(replace(raw, batched=batched, parameters=parameters)) for raw in raws]
+    nodes = _unique([node for part in parts for node in part.nodes])
+    for part in parts:
+        shapes |= part.shapes
+        constants |= part.constants
     used = {name for node in nodes for name in node.inputs}
     inputs = tuple(value.name for value in real_inputs(model.graph) if value.name in used)
     outputs = tuple(value.name for value in model.graph.output)
@@ -61,6 +69,15 @@ def read_graph(model: onnx.ModelProto, name: str) -> Graph:
 
 def _activations(inputs: Iterable[str], nodes: Iterable[Node]) -> Iterable[str]:
     return (*inputs, *(name for node in nodes for name in node.outputs))
+
+
+def _parameters(graph: onnx.GraphProto, constants: Iterable[str]) -> set[str]:
+    """What depends on no input: constants, and what nodes make of them alone."""
+    known = {"", *constants}
+    for node in graph.node:
+        if known.issuperset(node.input):
+            known.update(node.output)
+    return known
 
 
 def _live(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], constants: Arrays) -> list[RawNode]:
@@ -86,7 +103,7 @@ def _raw(
     return RawNode(proto.op_type, node_name(proto), tuple(proto.input), outputs, attributes, opset, shapes, constants)
 
 
-def _normalise(raw: RawNode) -> Node:
+def _normalise(raw: RawNode) -> Expansion:
     for name in (*raw.inputs, *raw.outputs):
         if name and name not in raw.shapes:
             raise ShapeError(

@@ -11,10 +11,13 @@ __all__ = ["COMPUTED", "FOLDED", "QUANTISERS", "check_operators", "node_name"]
 
 COMPUTED = (
     "Add",
+    "ArgMax",
     "AveragePool",
     "BatchNormalization",
     "Clip",
+    "Concat",
     "Conv",
+    "ConvTranspose",
     "Dropout",
     "Flatten",
     "Gemm",
@@ -23,11 +26,18 @@ COMPUTED = (
     "Identity",
     "MatMul",
     "MaxPool",
+    "Pad",
+    "ReduceMean",
     "Relu",
     "Reshape",
+    "Resize",
+    "Slice",
     "Softmax",
+    "Split",
     "Squeeze",
+    "Transpose",
     "Unsqueeze",
+    "Upsample",
 )
 """Operators on activations."""
 
@@ -36,7 +46,6 @@ QUANTISERS = ("DequantizeLinear", "QuantizeLinear")
 
 FOLDED = (
     "Cast",
-    "Concat",
     "Constant",
     "ConstantOfShape",
     "Div",
@@ -46,10 +55,8 @@ FOLDED = (
     "Neg",
     "Range",
     "Shape",
-    "Slice",
     "Sqrt",
     "Sub",
-    "Transpose",
 )
 """Operators that are only computed here, on constants; like :data:`COMPUTED` where all operands are constant."""
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One ONNX node with everything its normalisation looks at, and the refusal that names it."""
+"""One ONNX node with everything its normalisation looks at, the refusal that names it, and what becomes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from ..errors import UnsupportedModel
 from ..ir import Node
 
-__all__ = ["RawNode"]
+__all__ = ["Expansion", "RawNode"]
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What one ONNX node becomes: nodes in order, with the shapes of the tensors and the constants that are new."""
+
+    nodes: tuple[Node, ...]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,10 @@ class RawNode:
     opset: int
     shapes: Mapping[str, tuple[int, ...]]
     constants: Mapping[str, NDArray[Any]]
+    batched: bool = True
+    """Axis 0 of every activation is the batch, whose samples must not mix; else axis 0 is an axis like any other."""
+    parameters: Collection[str] = frozenset()
+    """Tensors that depend on no input of the network: the constants and what is computed from them alone."""
 
     def refuse(self, problem: str, accepted: str, advice: str = "") -> UnsupportedModel:
         """The refusal of this node."""
@@ -62,6 +75,19 @@ class RawNode:
     def axes(self, values: object, rank: int) -> tuple[int, ...]:
         """Axis numbers, negative ones counted from the end of ``rank``."""
         return tuple(int(axis) + rank if axis < 0 else int(axis) for axis in np.asarray(values).reshape(-1))
+
+    def keep_batch(self, kept: bool, problem: str) -> None:
+        """Raise UnsupportedModel if a batched node touches axis 0 (``kept`` is false)."""
+        if self.batched and not kept:
+            raise self.refuse(problem, "operators that leave the batch axis (axis 0) alone", "keep axis 0 in the model")
+
+    def keep_broadcast(self) -> None:
+        """Raise UnsupportedModel if numpy's broadcasting would align the batch with another axis."""
+        rank = len(self.shape(self.outputs[0]))
+        for name in self.inputs:
+            if name and name not in self.parameters:
+                shape = self.shape(name)
+                self.keep_batch(len(shape) == rank, f"it broadcasts {name!r} of shape {list(shape)} to rank {rank}")
 
     def only_first_output(self) -> None:
         """Raise UnsupportedModel if a result other than the first is used."""
