@@ -67,7 +67,8 @@ def resize(
 
 def _along(x: Array, number: int, axis: _Axis, places: Array, rule: ResizeRule) -> Array:
     if rule.mode == "nearest":
-        return np.take(x, np.clip(_ROUNDINGS[rule.nearest](places).astype(int), 0, axis.before - 1), number)
+        nearest = np.clip(_ROUNDINGS[rule.nearest](places).astype(int), 0, axis.before - 1)
+        return np.asarray(np.take(x, nearest, number))
     weights = _weights(axis, places, rule).astype(x.dtype)
     return np.moveaxis(np.moveaxis(x, number, -1) @ weights.T, -1, number)
 
