@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from systolith.cli.bench_tables import nets_tables
+from systolith.api.conformance import Outcome, summary
+from systolith.cli.bench_tables import conformance_table, nets_tables, refusals
 
 SHARES = {
     "useful": 0.5,
@@ -84,3 +85,19 @@ def test_equal_dense_layers_are_summed() -> None:
     assert ["total", "8x8", "2", "20", "50", "2.50"] in lines
     assert ["fast", "4x4", "1", "1", "8", "16", "10", "25", "2.50"] in lines
     assert len(list(nets_tables(figures([])))) == 2
+
+
+def test_conformance_by_operator_and_reason() -> None:
+    outcomes = [
+        Outcome("a", ("Add", "Relu"), "passed"),
+        Outcome("b", ("Add",), "refused", "node 'n' (Add): why; accepted: more"),
+        Outcome("c", ("Add",), "refused", "node 'm' (Add): why; accepted: more"),
+        Outcome("d", ("Relu",), "refused", "not a tensor"),
+    ]
+    figures = summary(outcomes)
+    console = Console(file=StringIO(), width=80, record=True)
+    console.print(conformance_table(figures))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["Add", "1", "2"] in lines
+    assert ["all", "cases", "1", "3", "0", "0"] in lines
+    assert refusals(figures) == {"why; accepted: more": ["b", "c"], "not a tensor": ["d"]}

@@ -2,6 +2,7 @@
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -91,6 +92,21 @@ def test_softmax_sums_to_one_without_overflow() -> None:
 def test_quantize_rounds_ties_to_even_and_saturates() -> None:
     x = np.array([0.5, 1.5, 2.5, -300.0, 300.0])
     assert float_ops.quantize(x, np.array(1.0), np.array(0, np.int8), 0).tolist() == [0, 2, 2, -128, 127]
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("int4", -8, 7), ("uint4", 0, 15), ("int16", -32768, 32767)])
+def test_quantize_knows_every_width(name: str, low: int, high: int) -> None:
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(getattr(onnx.TensorProto, name.upper()))
+    codes = float_ops.quantize(np.array([-1e6, 1e6]), np.array(1.0), np.zeros((), dtype), 0)
+    assert codes.tolist() == [low, high]
+
+
+def test_quantizers_work_in_blocks() -> None:
+    """The last block may be cut short."""
+    x, scale, zero = np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 0.5]]), np.array([[0, 1]], np.uint8)
+    codes = float_ops.quantize(x, scale, zero, 1, 2)
+    assert codes.tolist() == [[1, 2, 7]]
+    np.testing.assert_array_equal(float_ops.dequantize(codes, scale, zero, 1, 2), x)
 
 
 def test_quantizers_work_along_an_axis() -> None:

@@ -137,9 +137,17 @@ def _reshape(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
     return x.reshape(shape) if x.size == math.prod(shape) else x.reshape(-1, *shape[1:])
 
 
-def _zero_point(operands: list[NDArray[Any]]) -> NDArray[Any]:
-    """The ONNX default is an unsigned zero of 8 bits."""
-    return operands[2] if len(operands) > 2 else np.zeros((), np.uint8)
+def _quantize(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
+    """Without a zero point the integers are those of ``dtype``, or of 8 bits and unsigned."""
+    given = node.attributes
+    zero_point = operands[2] if len(operands) > 2 else np.zeros((), given.get("dtype", "uint8"))
+    return float_ops.quantize(operands[0], operands[1], zero_point, given["axis"], given.get("block_size", 0))
+
+
+def _dequantize(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
+    given = node.attributes
+    zero_point = operands[2] if len(operands) > 2 else np.zeros((), np.uint8)
+    return float_ops.dequantize(operands[0], operands[1], zero_point, given["axis"], given.get("block_size", 0))
 
 
 _RULES: Mapping[str, Rule] = {
@@ -149,12 +157,12 @@ _RULES: Mapping[str, Rule] = {
     "Clip": lambda node, operands: np.clip(operands[0], node.attributes["min"], node.attributes["max"]),
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
-    "DequantizeLinear": lambda node, x: float_ops.dequantize(x[0], x[1], _zero_point(x), node.attributes["axis"]),
+    "DequantizeLinear": _dequantize,
     "Gemm": _gemm,
     "Identity": lambda node, operands: operands[0],
     "MatMul": lambda node, operands: operands[0] @ operands[1],
     "MaxPool": _max_pool,
-    "QuantizeLinear": lambda node, x: float_ops.quantize(x[0], x[1], _zero_point(x), node.attributes["axis"]),
+    "QuantizeLinear": _quantize,
     "Relu": lambda node, operands: np.maximum(operands[0], 0),
     "Reshape": _reshape,
     "Softmax": lambda node, operands: float_ops.softmax(operands[0], node.attributes["axis"]),

@@ -47,6 +47,11 @@ _FLOAT_ATTRIBUTES: Mapping[str, frozenset[str]] = {
 }
 """The float level: each operator and the attributes it must have."""
 
+_QUANTISER = frozenset({"dtype", "block_size"})
+
+_FLOAT_OPTIONAL: Mapping[str, frozenset[str]] = {"DequantizeLinear": _QUANTISER, "QuantizeLinear": _QUANTISER}
+"""Attributes that an operator of the float level has only where they say something."""
+
 _BOUNDS = frozenset({"lower", "upper"})
 """What a fused activation leaves behind, on any operator of the float level."""
 
@@ -125,7 +130,7 @@ def _check_attributes(node: Node, table: Mapping[str, frozenset[str]], *, intege
     expected = table.get(node.op)
     if expected is None:
         raise VerifyError(f"node {node.name!r}: {node.op} is not of the {'integer' if integer else 'float'} level")
-    optional = frozenset({"add"}) if integer else _BOUNDS
+    optional = frozenset({"add"}) if integer else _BOUNDS | _FLOAT_OPTIONAL.get(node.op, frozenset())
     given = frozenset(node.attributes)
     if not expected <= given or given - expected - optional:
         raise VerifyError(f"node {node.name!r} ({node.op}) has attributes {sorted(given)}, expected {sorted(expected)}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of ``systolith bench nets``."""
+"""Tables of ``systolith bench nets`` and ``bench conformance``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from systolith.api.views import plain_table
 
-__all__ = ["nets_tables"]
+__all__ = ["conformance_table", "nets_tables", "refusals"]
 
 Record = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ _CAUSES = {
 
 def _columns(table: Table, *headings: str) -> Table:
     for heading in headings:
-        text = heading in ("network", "layer", "array")
+        text = heading in ("network", "layer", "array", "operator")
         table.add_column(heading, justify="left" if text else "right", no_wrap=heading != "network", overflow="fold")
     return table
 
@@ -95,3 +95,24 @@ def nets_tables(figures: Mapping[str, Any]) -> Iterator[Table]:
     yield _shares(figures["records"])
     if figures["dense"]:
         yield _dense(figures["dense"])
+
+
+def conformance_table(figures: Mapping[str, Any]) -> Table:
+    """Cases by operator and verdict."""
+    table = plain_table(f"backend test cases of onnx {figures['onnx']}", "a case of several operators is in each row")
+    verdicts = ("passed", "refused", "failed", "outside")
+    _columns(table, "operator", *verdicts)
+    for name, counts in figures["operators"].items():
+        table.add_row(name, *(str(counts[verdict] or "") for verdict in verdicts))
+    table.add_section()
+    table.add_row("all cases", *(str(figures[verdict]) for verdict in verdicts))
+    return table
+
+
+def refusals(figures: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Refused cases by reason; the reason is the message without the node's name."""
+    found: dict[str, list[str]] = {}
+    for outcome in figures["outcomes"]:
+        if outcome["verdict"] == "refused":
+            found.setdefault(outcome["reason"].partition("): ")[2] or outcome["reason"], []).append(outcome["case"])
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from systolith.api.bench_networks.catalogue import NETWORKS
+from systolith.api.conformance import Outcome
 from systolith.boards.physical import Physical
 from systolith.cli.commands import bench
 from systolith.cli.exit_codes import ExitCode
@@ -121,3 +122,19 @@ def test_physical_table_and_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         "lut": 2000,
         "dsp": 64,
     }
+
+
+def test_conformance_table_and_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = [
+        Outcome("test_add", ("Add",), "passed"),
+        Outcome("test_pair", ("Add", "Clip"), "refused", "node 'n' (Clip): bounds 2..1; accepted: min below max"),
+    ]
+    monkeypatch.setattr(bench, "run_conformance", lambda step: outcomes)
+    outcome = run("bench", "conformance")
+    assert outcome.code == ExitCode.OK
+    assert "refused (1): bounds 2..1; accepted: min below max" in outcome.out
+    assert outcome.out.splitlines()[-1] == "1 passed, 50.0% of what is claimed"
+    outcomes.append(Outcome("test_relu", ("Relu",), "failed", "output 'y' differs"))
+    outcome = run("bench", "conformance", "--json", "-")
+    assert outcome.code == ExitCode.MISMATCH
+    assert outcome.refusal == "test_relu: output 'y' differs"

@@ -8,6 +8,7 @@ import pytest
 from systolith.compiler.errors import UnsupportedModel
 from systolith.compiler.interp import run_float
 from systolith.compiler.ir import Node
+from systolith.compiler.verify import verify
 from tests.support.float_models import ModelBuilder, only, random_feeds, read, run_onnxruntime
 
 NEWEST = min(onnx.defs.onnx_opset_version(), 21)
@@ -107,6 +108,31 @@ def test_quantisers_have_a_counted_axis() -> None:
     scale, zero = builder.constant(0.5), builder.constant(3, np.int8)
     out = builder.add("DequantizeLinear", builder.add("QuantizeLinear", "input", scale, zero), scale, zero, axis=-1)
     assert last(builder, out).attributes == {"axis": 1}
+
+
+def test_quantisers_keep_what_their_attributes_say() -> None:
+    builder = ModelBuilder((2, 4), opset=NEWEST)
+    scale = builder.weights(2, 2)
+    codes = builder.add("QuantizeLinear", "input", scale, axis=1, block_size=2, output_dtype=onnx.TensorProto.INT16)
+    out = builder.add("DequantizeLinear", codes, scale, axis=1, block_size=2)
+    graph = read(builder, out, batch=None)
+    assert graph.nodes[0].attributes == {"axis": 1, "dtype": "int16", "block_size": 2}
+    verify(graph, batch=None)
+    with pytest.raises(UnsupportedModel, match="block_size 2; accepted: one scale per tensor or per axis"):
+        read(builder, out)
+
+
+def test_refuses_codes_that_are_no_integers() -> None:
+    builder = ModelBuilder((1, 4), opset=NEWEST)
+    zero = onnx.helper.make_tensor("zero", onnx.TensorProto.FLOAT8E5M2, [], [0.0])
+    zero_point = builder.constant(onnx.numpy_helper.to_array(zero), None)
+    codes = builder.add("QuantizeLinear", "input", builder.constant(0.5), zero_point)
+    out = builder.add("DequantizeLinear", codes, builder.constant(0.5), zero_point)
+    with pytest.raises(UnsupportedModel, match="values of type float8_e5m2; accepted: integers of 2 to 16 bits"):
+        read(builder, out)
+    weight = builder.add("DequantizeLinear", zero_point, builder.constant(0.5))
+    with pytest.raises(UnsupportedModel, match="values of type float8_e5m2; accepted: integers of 2 to 16 bits"):
+        read(builder, builder.add("Add", "input", weight))
 
 
 def test_refuses_reshapes_of_the_batch() -> None:

@@ -133,8 +133,21 @@ def test_refuses_negative_pads() -> None:
     """Newer onnx packages refuse them at shape inference."""
     builder = ModelBuilder((1, 4, 9, 9))
     out = builder.conv("input", 8, 4, 3, 3, pads=[-1, 0, 0, 0])
-    with pytest.raises((UnsupportedModel, ShapeError), match="pads .*(of zero and more|negative)"):
+    with pytest.raises((UnsupportedModel, ShapeError), match="pads .*(of 4 numbers from 0 on|negative)"):
         read(builder, out)
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool", "Conv", "ConvTranspose"])
+def test_volumes_where_axis_0_is_no_batch(op: str) -> None:
+    builder = ModelBuilder((2, 4, 5, 6, 7), opset=NEWEST)
+    window: dict[str, Any] = {"kernel_shape": [2, 3, 1], "strides": [1, 2, 3], "pads": [0, 1, 0, 1, 1, 0]}
+    weights = [builder.weights(4, 4, 2, 3, 1)] if op.startswith("Conv") else []
+    out = builder.add(op, "input", *weights, **window)
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 6, 7)).astype(np.float32)
+    got = run_float(read(builder, out, batch=None), {"input": x})[out]
+    model = builder.model(out)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    np.testing.assert_allclose(got, run_onnxruntime(model, {"input": x})[0], rtol=1e-4, atol=1e-5)
 
 
 def test_refuses_volumes() -> None:

@@ -16,7 +16,7 @@ Flatten, Reshape, Squeeze, Unsqueeze          Reshape with ``shape``, the static
 Identity, Dropout                             Identity
 Softmax                                       Softmax with ``axis`` counted from the front
 QuantizeLinear, DequantizeLinear              the same with ``axis`` counted from the front; ``dtype`` where
-                                              ``output_dtype`` is given
+                                              ``output_dtype`` is given, ``block_size`` where there are blocks
 ReduceMean, ArgMax                            see :mod:`.normalise_reduce`
 Concat, Slice, Split, Pad, Transpose          see :mod:`.normalise_movement`
 Resize, Upsample                              see :mod:`.normalise_resize`
@@ -27,8 +27,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 
 from ..ir import Node
 from .lift import Rule, on_images
@@ -132,13 +134,24 @@ def _softmax(raw: RawNode) -> Node:
 
 
 def _quantiser(raw: RawNode) -> Node:
-    if raw.attributes.get("block_size", 0):
-        raise raw.refuse(f"block_size {raw.attributes['block_size']}", "one scale per tensor or per axis")
+    block = int(raw.attributes.get("block_size", 0))
+    if block and raw.batched:
+        raise raw.refuse(f"block_size {block}", "one scale per tensor or per axis")
+    if raw.op == "QuantizeLinear":
+        _check_codes(raw, raw.constant(2))
+    elif raw.batched:
+        _check_codes(raw, raw.constants.get(raw.inputs[0]))
     (axis,) = raw.axes([raw.attributes.get("axis", 1)], max(len(raw.shape(raw.inputs[0])), 1))
     # the integers' type where no zero point says it (opset 21); 0 stands for left out
     code = int(raw.attributes.get("output_dtype", 0))
     extra = {"dtype": onnx.helper.tensor_dtype_to_np_dtype(code).name} if code else {}
-    return raw.node({"axis": axis, **extra})
+    return raw.node({"axis": axis, **extra, **({"block_size": block} if block else {})})
+
+
+def _check_codes(raw: RawNode, codes: NDArray[Any] | None) -> None:
+    """Quantised values must be integers."""
+    if codes is not None and not codes.dtype.name.lstrip("u").startswith("int"):
+        raise raw.refuse(f"values of type {codes.dtype.name}", "integers of 2 to 16 bits")
 
 
 _RULES: Mapping[str, Rule] = {

@@ -9,54 +9,42 @@ from __future__ import annotations
 
 from ..ir import Node
 from .raw import RawNode
-from .windows import auto_pad, image, pair
+from .windows import auto_pad, image, kernel_of, numbers
 
 __all__ = ["conv_transpose"]
 
-Pair = tuple[int, int]
+Sizes = tuple[int, ...]
 
 
 def conv_transpose(raw: RawNode) -> Node:
     """ConvTranspose with explicit geometry."""
-    image(raw, raw.inputs[0])
-    weight = raw.shape(raw.inputs[1])
-    kernel = pair(raw, "kernel_shape", (weight[2], weight[3]))
-    if kernel != weight[2:]:
-        raise raw.refuse(f"kernel_shape {list(kernel)} differs from the weights' {list(weight)}", "equal shapes")
+    size, kernel, weight = image(raw, raw.inputs[0]), kernel_of(raw), raw.shape(raw.inputs[1])
     group, channels = int(raw.attributes.get("group", 1)), raw.shape(raw.inputs[0])[1]
     if group < 1 or channels != weight[0] or channels % group:
         raise raw.refuse(
             f"group {group} with {channels} channels and weights {list(weight)}", "a group that divides both"
         )
-    strides, dilations = pair(raw, "strides", (1, 1)), pair(raw, "dilations", (1, 1))
-    extra = pair(raw, "output_padding", (0, 0), least=0)
-    extent = (kernel[0] - 1) * dilations[0] + 1, (kernel[1] - 1) * dilations[1] + 1
-    pads, extra = _pads(raw, extent, strides, extra)
+    ones, zeros = (1,) * len(size), (0,) * len(size)
+    strides, dilations = numbers(raw, "strides", ones), numbers(raw, "dilations", ones)
+    extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+    pads, extra = _pads(raw, extent, strides, numbers(raw, "output_padding", zeros, least=0))
     geometry = {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": pads}
     return raw.node({**geometry, "output_padding": extra, "group": group})
 
 
-def _pads(raw: RawNode, extent: Pair, strides: Pair, extra: Pair) -> tuple[tuple[int, int, int, int], Pair]:
+def _pads(raw: RawNode, extent: Sizes, strides: Sizes, extra: Sizes) -> tuple[Sizes, Sizes]:
     """The pads and the output padding: as given, or such that the output gets its wanted size."""
     size, mode = image(raw, raw.inputs[0]), auto_pad(raw)
-    wanted = tuple(int(value) for value in raw.attributes.get("output_shape", ()))[-2:]
+    nothing = (0,) * (2 * len(size))
+    wanted = tuple(int(value) for value in raw.attributes.get("output_shape", ()))[-len(size) :]
     if not wanted and mode.startswith("SAME"):
-        wanted = size[0] * strides[0], size[1] * strides[1]
-    if wanted:
-        full = (_full(*sizes) for sizes in zip(size, strides, extent, extra, strict=True))
-        (top, bottom, below), (left, right, beside) = (
-            _fitted(whole - want, upper=mode == "SAME_UPPER") for whole, want in zip(full, wanted, strict=True)
-        )
-        return (top, left, bottom, right), (extra[0] + below, extra[1] + beside)
-    pads = (0, 0, 0, 0) if mode == "VALID" else tuple(int(value) for value in raw.attributes.get("pads", (0, 0, 0, 0)))
-    if min(pads) < 0:
-        raise raw.refuse(f"pads {list(pads)}", "pads of zero and more", "add a Pad after the layer")
-    return (pads[0], pads[1], pads[2], pads[3]), extra
-
-
-def _full(size: int, stride: int, extent: int, extra: int) -> int:
-    """Elements of a result of which nothing is cut off."""
-    return (size - 1) * stride + extent + extra
+        wanted = tuple(n * s for n, s in zip(size, strides, strict=True))
+    if not wanted:
+        return (nothing if mode == "VALID" else numbers(raw, "pads", nothing, least=0)), extra
+    full = ((n - 1) * s + e + x for n, s, e, x in zip(size, strides, extent, extra, strict=True))
+    surplus = (whole - want for whole, want in zip(full, wanted, strict=True))
+    before, behind, added = zip(*(_fitted(item, upper=mode == "SAME_UPPER") for item in surplus), strict=True)
+    return (*before, *behind), tuple(x + more for x, more in zip(extra, added, strict=True))
 
 
 def _fitted(surplus: int, *, upper: bool) -> tuple[int, int, int]:

@@ -13,10 +13,12 @@ from systolith.api.bench_nets import ARRAYS, bench_nets
 from systolith.api.bench_networks.catalogue import NETWORKS
 from systolith.api.bench_physical import bench_physical
 from systolith.api.bench_tools import bench_tools
+from systolith.api.conformance import conformance as run_conformance
+from systolith.api.conformance import summary
 from systolith.api.errors import Mismatch
 from systolith.boards.physical import DEVICES, Physical
 from systolith.boards.resources import total_use
-from systolith.cli.bench_tables import nets_tables
+from systolith.cli.bench_tables import conformance_table, nets_tables, refusals
 from systolith.cli.console import json_option, out, steps, write_json
 from systolith.cli.options import simulator_option
 
@@ -154,3 +156,28 @@ def physical(archs: tuple[str, ...], device: str | None, no_route: bool, seed: i
             out.print(_physical_table(result))
             if result.fmax_mhz is not None:
                 click.echo(f"{result.fmax_mhz:g} MHz; slowest: {result.critical_path}")
+
+
+@command.command()
+@json_option
+def conformance(json_file: Path | None) -> None:
+    """Run the onnx package's own backend tests on the importer and the float interpreter.
+
+    \b
+      systolith bench conformance
+      systolith bench conformance --json build/conformance.json
+
+    Every node case whose operators are all imported runs, and its results are compared. A case is passed, refused with
+    a reason, or failed; cases of what is not claimed of an operator (training, arithmetic of integers) stand apart. The
+    exit code is 0 only if none failed.
+    """
+    with steps("bench") as step:
+        figures = summary(run_conformance(step))
+    if not write_json(json_file, figures):
+        out.print(conformance_table(figures))
+        for reason, cases in refusals(figures).items():
+            click.echo(f"refused ({len(cases)}): {reason}")
+        click.echo(f"{figures['passed']} passed, {figures['share']:.1%} of what is claimed")
+    failed = [f"{one['case']}: {one['reason']}" for one in figures["outcomes"] if one["verdict"] == "failed"]
+    if failed:
+        raise Mismatch("; ".join(failed))
