@@ -76,11 +76,16 @@ def _matmul(raw: RawNode) -> Node:
 
 def _gemm(raw: RawNode) -> Node:
     given = raw.attributes
+    turned = bool(given.get("transA", 0))
+    if turned and raw.batched and raw.inputs[0] not in raw.parameters:
+        if raw.shape(raw.inputs[0]) != (1, 1):
+            raise raw.refuse("transA 1 transposes the activations", "transA 0")
+        turned = False
     return raw.node(
         {
             "alpha": float(given.get("alpha", 1.0)),
             "beta": float(given.get("beta", 1.0)),
-            "transA": bool(given.get("transA", 0)),
+            "transA": turned,
             "transB": bool(given.get("transB", 0)),
         }
     )
