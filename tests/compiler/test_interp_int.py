@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from systolith.compiler.interp_int import AccumulatorOverflow, run_integer
 from systolith.compiler.ir import Graph, Node, QParams, Tensor
+from systolith.compiler.passes.fuse_table import fuse_table
 from systolith.spec import fixed
 from systolith.spec.fixed import LaneWidths
 from tests.support.random_graphs import (
@@ -17,6 +18,7 @@ from tests.support.random_graphs import (
     random_network,
     random_pool_graph,
     random_requant_graph,
+    random_table_graph,
 )
 
 Ints = NDArray[np.int64]
@@ -38,6 +40,11 @@ def expected(graph: Graph, node: Node, inputs: list[Ints], acc_bits: int) -> Int
     result = np.zeros((1, *y.shape[1:], 1, 1)[:4], dtype=np.int64)
     for _, o, oy, ox in np.ndindex(*result.shape):
         point = (o, oy, ox)
+        if node.op == "QTable":
+            x = graph.tensors[node.inputs[0]].qparams
+            assert x is not None
+            result[0][point] = graph.constant(node.attributes["table"])[int(inputs[0][0][point]) + (1 << (x.bits - 1))]
+            continue
         if node.op == "QAdd":
             value = add(node, int(relative[0][0][point]), int(relative[1][0][point]), widths)
         else:
@@ -46,7 +53,11 @@ def expected(graph: Graph, node: Node, inputs: list[Ints], acc_bits: int) -> Int
             value = fixed.requantise(acc, scaler, node.attributes["lo"], node.attributes["hi"], widths)
         if node.op == "QConv" and "add" in node.attributes:
             value = add(node, value, int(relative[1][0][point]), widths)
-        result[0][point] = value + y.qparams.zero_point
+        if "table" in node.attributes:
+            index = value + node.attributes["inner"].zero_point + (1 << (node.attributes["inner"].bits - 1))
+            result[0][point] = graph.constant(node.attributes["table"])[index]
+        else:
+            result[0][point] = value + y.qparams.zero_point
     return result.reshape(y.shape)
 
 
@@ -98,7 +109,9 @@ def check(graph: Graph, seed: int, acc_bits: int) -> None:
 
 
 @pytest.mark.parametrize(("act_bits", "weight_bits", "acc_bits"), WIDTHS)
-@pytest.mark.parametrize("make", [random_conv_graph, random_pool_graph, random_add_graph, random_requant_graph])
+@pytest.mark.parametrize(
+    "make", [random_conv_graph, random_pool_graph, random_add_graph, random_requant_graph, random_table_graph]
+)
 def test_every_operator_equals_its_definition(make: Any, act_bits: int, weight_bits: int, acc_bits: int) -> None:
     limits = Limits(act_bits=act_bits, weight_bits=weight_bits, grouped=True, size=6, channels=4, kernel=3)
     for seed in range(6):
@@ -108,6 +121,13 @@ def test_every_operator_equals_its_definition(make: Any, act_bits: int, weight_b
 @pytest.mark.parametrize("seed", range(6))
 def test_networks_equal_their_definition(seed: int) -> None:
     check(random_network(seed, Limits(size=6, channels=4, kernel=3)), seed, 32)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_tables_of_their_own_and_at_the_end_of_nodes_equal_their_definition(seed: int) -> None:
+    graph = random_network(seed, Limits(size=6, channels=4, kernel=3, tables=True), depth=6)
+    check(graph, seed, 32)
+    check(fuse_table(graph), seed, 32)
 
 
 @pytest.mark.parametrize(("seed", "batch"), [*((seed, 3) for seed in range(8)), (0, 35)])

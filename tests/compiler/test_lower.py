@@ -18,7 +18,14 @@ from systolith.spec.isa import Op, decode_program
 from systolith.spec.link import Space
 from systolith.testbench.isa_model import IsaModel, read_tensor
 from tests.support.networks import NetworkBuilder, autoencoder, resnet8
-from tests.support.random_graphs import GraphBuilder, Limits, random_feeds, random_graph, random_network
+from tests.support.random_graphs import (
+    GraphBuilder,
+    Limits,
+    random_feeds,
+    random_graph,
+    random_network,
+    random_table_graph,
+)
 
 _ROOM: dict[str, Any] = {"weight_lines": 1 << 16, "param_lines": 1024, "program_words": 1 << 14}
 
@@ -131,3 +138,11 @@ def test_what_does_not_fit_packed_is_lowered_plain() -> None:
     assert lower(graph, small).segments[Space.WEIGHTS] == plain.segments[Space.WEIGHTS]
     with pytest.raises(CapacityError, match=f"weights memory: {lines[1]} lines are needed"):
         lower(graph, arch.with_(weight_lines=lines[1] - 8))
+
+
+def test_tables_are_refused() -> None:
+    graph = random_table_graph(0)
+    with pytest.raises(
+        UnsupportedModel, match=r"node 'qtable0' \(Table\): it needs a table .* arch '8x8' has none; acc"
+    ):
+        lower(graph, PRESETS["8x8"])

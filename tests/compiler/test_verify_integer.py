@@ -66,6 +66,24 @@ def requant(factor: float = 1.0, shape: tuple[int, ...] = (1, 3)) -> Graph:
     return graph(Node("QRequant", "n", ("x",), ("y",), {"factor": factor, "lo": LO, "hi": HI}), (1, 3, 1, 1), shape)
 
 
+def with_table(made: Graph, entries: Any, **attributes: Any) -> Graph:
+    """The graph with a constant ``t`` and its node with further attributes."""
+    node = replace(made.nodes[0], attributes={**made.nodes[0].attributes, **attributes})
+    return made.with_(nodes=(node,), constants={**made.constants, "t": np.asarray(entries)})
+
+
+WHOLE = np.arange(-128, 128)
+INNER = QParams(0.1, 127)
+
+
+def table(entries: Any = WHOLE, shape: tuple[int, ...] = (1, 3)) -> Graph:
+    return with_table(graph(Node("QTable", "n", ("x",), ("y",), {"table": "t"}), (1, 3, 1, 1), shape), entries)
+
+
+def inner(made: Graph, entries: Any = WHOLE, params: QParams = INNER, **bounds: int) -> Graph:
+    return with_table(made, entries, table="t", inner=params, **bounds)
+
+
 def view(*shapes: tuple[int, ...]) -> Graph:
     return graph(Node("View", "n", ("x",), ("y",)), *shapes)
 
@@ -88,8 +106,18 @@ def test_image_shape() -> None:
 
 def test_accepts_good_nodes() -> None:
     views = [view((1, 3), (1, 3, 1, 1)), view((1, 1, 4, 4), (1, 16)), view((1, 3, 2, 6), (1, 3, 3, 4))]
-    for good in (conv(), pool(), add(), requant(), *views):
+    for good in (conv(), pool(), add(), requant(), table(), *views):
         verify(good)
+
+
+def test_bounds_in_front_of_a_table_are_those_of_inner() -> None:
+    for made in (conv(), pool(), requant()):
+        verify(inner(made, lo=-255, hi=0))
+        with pytest.raises(VerifyError, match=r"bounds -118..117 are not inside -255..0"):
+            verify(inner(made, lo=-118, hi=117))
+    verify(inner(add(AddAttributes(1.0, 1.0, -255, 0))))
+    with pytest.raises(VerifyError, match="are not inside -255..0"):
+        verify(inner(add()))
 
 
 @pytest.mark.parametrize(
@@ -111,6 +139,16 @@ def test_accepts_good_nodes() -> None:
         (add(other=(1, 3, 1, 1)), r"operand 'b2' has \(C, H, W\) \(3, 1, 1\), the sum \(3, 2, 2\)"),
         (requant(float("nan")), "factor nan is not in"),
         (requant(shape=(1, 4)), "its operands make"),
+        (table(range(-128, 127)), r"table must be int64 of shape \(256,\)"),
+        (table(np.zeros(256)), "table must be int64"),
+        (table(range(-127, 129)), r"table entries -127..128 are not inside -128..127"),
+        (table(shape=(1, 4)), "its operands make"),
+        (with_table(requant(), WHOLE, table="t"), "it has only one of table and inner"),
+        (with_table(requant(), WHOLE, inner=Q), "it has only one of table and inner"),
+        (inner(requant(), params=QParams(0.1, 300)), "inner's zero point is not of 8 bits"),
+        (inner(requant(), params=QParams(0.0, 0)), "inner has scale 0.0"),
+        (inner(requant(), range(16), QParams(0.1, 0, 8), lo=0, hi=1), r"table must be int64 of shape \(256,\)"),
+        (with_table(table(), WHOLE, inner=Q), "has attributes"),
         (view((1, 3), (1, 4)), r"it turns \(1, 3\) into \(1, 4\)"),
         (view((1, 2, 2, 2), (1, 8)), "it changes the NHWC order"),
         (view((1, 2, 3, 1), (1, 3, 2, 1)), "it changes the NHWC order"),

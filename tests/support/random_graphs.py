@@ -28,6 +28,7 @@ __all__ = [
     "random_packed_graph",
     "random_pool_graph",
     "random_requant_graph",
+    "random_table_graph",
 ]
 
 Pair = tuple[int, int]
@@ -50,6 +51,8 @@ class Limits:
     """Also grouped convolutions that are not depthwise."""
     padded_average: bool = True
     """Also average pooling that does not count its padding (its divisor depends on the place)."""
+    tables: bool = False
+    """Networks also have tables of function values between their layers."""
 
 
 @dataclass(kw_only=True)
@@ -239,6 +242,14 @@ class GraphBuilder:
         low, high = self._bounds(qparams)
         return self._emit("QRequant", (name,), output, factor=float(self.rng.uniform(0.3, 2.0)), lo=low, hi=high)
 
+    def table(self, name: str) -> str:
+        """A random function of one tensor's elements."""
+        output = self._fresh()
+        qparams = self._tensor(output, self.tensors[name].shape)
+        entries = self.rng.integers(qparams.low, qparams.high + 1, 1 << self.limits.act_bits)
+        self.constants[f"{output}.table"] = entries.astype(np.int64)
+        return self._emit("QTable", (name,), output, table=f"{output}.table")
+
     def graph(self, name: str, *outputs: str) -> Graph:
         """The finished graph."""
         return Graph(
@@ -327,8 +338,14 @@ def random_requant_graph(seed: int, limits: Limits | None = None) -> Graph:
     return builder.graph(f"requant{seed}", builder.requant(x))
 
 
+def random_table_graph(seed: int, limits: Limits | None = None) -> Graph:
+    """A table on a graph input."""
+    builder, x = _start(seed, limits)
+    return builder.graph(f"table{seed}", builder.table(x))
+
+
 def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -> Graph:
-    """Convolutions with residual and stand-alone adds, pools and requantisations, ended by a Gemm."""
+    """Convolutions with residual and stand-alone adds, pools, requantisations, tables (by the limits); then a Gemm."""
     builder, x = _start(seed, limits)
     for _ in range(depth):
         kind = int(builder.rng.integers(0, 6))
@@ -345,6 +362,8 @@ def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -
             x = builder.pool(x)
         else:
             x = builder.requant(x)
+        if builder.limits.tables and builder.rng.integers(0, 2):
+            x = builder.table(x)
     return builder.graph(f"network{seed}", builder.conv(x, flat=True))
 
 

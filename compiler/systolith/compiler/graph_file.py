@@ -24,7 +24,10 @@ _PREFIX = "constant:"
 
 
 def _node(node: Node) -> dict[str, Any]:
-    attributes = {key: asdict(v) if isinstance(v, AddAttributes) else v for key, v in node.attributes.items()}
+    attributes = {
+        key: asdict(value) if isinstance(value, AddAttributes | QParams) else value
+        for key, value in node.attributes.items()
+    }
     return {**asdict(node), "attributes": attributes}
 
 
@@ -57,6 +60,8 @@ def _load_node(data: dict[str, Any]) -> Node:
     attributes = {key: _tuples(value) for key, value in data["attributes"].items()}
     if "add" in attributes:
         attributes["add"] = AddAttributes(**data["attributes"]["add"])
+    if "inner" in attributes:
+        attributes["inner"] = QParams(**data["attributes"]["inner"])
     inputs, outputs, origin = (tuple(data[key]) for key in ("inputs", "outputs", "origin"))
     return Node(data["op"], data["name"], inputs, outputs, attributes, origin)
 

@@ -122,8 +122,8 @@ class _Step:
         self.graph, self.node = graph, node
         self.attributes: Mapping[str, Any] = node.attributes
         self._values = values
-        self.zero_y = _qparams(graph, node.outputs[0]).zero_point
-        self.widths = LaneWidths(act_bits or _qparams(graph, node.outputs[0]).bits, acc_bits)
+        self.own: QParams = node.attributes.get("inner") or _qparams(graph, node.outputs[0])
+        self.widths = LaneWidths(act_bits or self.own.bits, acc_bits)
 
     def relative(self, index: int) -> Ints:
         """Input ``index`` relative to its zero point, (N, C, H, W)."""
@@ -138,6 +138,11 @@ class _Step:
     def constant(self, attribute: str) -> NDArray[Any]:
         """The constant that an attribute names."""
         return self.graph.constant(self.attributes[attribute])
+
+    def stored(self, relative: Ints) -> Ints:
+        """The output's integers of a result relative to its zero point: through the table where there is one."""
+        value = relative + self.own.zero_point
+        return self.constant("table")[value - self.own.low] if "table" in self.attributes else value
 
     def lanes(self, acc: Ints, factors: NDArray[np.float64]) -> Ints:
         """Requantise (N, C, H, W) accumulators; ``factors`` broadcasts against (C, H, W)."""
@@ -208,7 +213,7 @@ def _conv(step: _Step) -> Ints:
     own = step.lanes(sums + step.constant("bias")[:, None, None], step.constant("factor")[:, None, None])
     if "add" in step.attributes:
         own = step.add(own, step.relative(1), step.attributes["add"])
-    return own + step.zero_y
+    return step.stored(own)
 
 
 def _pool(step: _Step) -> Ints:
@@ -216,9 +221,9 @@ def _pool(step: _Step) -> Ints:
     if step.attributes["mode"] == "max":
         lowest = np.iinfo(np.int64).min
         largest = _reduce(np.maximum, step.relative(0), step.node, fill=lowest)
-        return step.lanes(largest, np.array(step.attributes["factor"])) + step.zero_y
+        return step.stored(step.lanes(largest, np.array(step.attributes["factor"])))
     sums = _reduce(np.add, step.relative(0), step.node, fill=0)
-    return step.lanes(sums, step.attributes["factor"] / _divisors(step)) + step.zero_y
+    return step.stored(step.lanes(sums, step.attributes["factor"] / _divisors(step)))
 
 
 def _reduce(function: Callable[[Ints, Ints], Ints], x: Ints, node: Node, fill: int) -> Ints:
@@ -238,15 +243,21 @@ def _divisors(step: _Step) -> Ints:
 
 
 def _add(step: _Step) -> Ints:
-    return step.add(step.relative(0), step.relative(1), step.attributes["add"]) + step.zero_y
+    return step.stored(step.add(step.relative(0), step.relative(1), step.attributes["add"]))
 
 
 def _requant(step: _Step) -> Ints:
-    return step.lanes(step.relative(0), np.array(step.attributes["factor"])) + step.zero_y
+    return step.stored(step.lanes(step.relative(0), np.array(step.attributes["factor"])))
+
+
+def _table(step: _Step) -> Ints:
+    """``table[x - low_x]``."""
+    x = _qparams(step.graph, step.node.inputs[0])
+    return step.constant("table")[step.relative(0) + x.zero_point - x.low]
 
 
 def _view(step: _Step) -> Ints:
-    return step.relative(0) + step.zero_y
+    return step.relative(0) + step.own.zero_point
 
 
 _OPERATORS: dict[str, Callable[[_Step], Ints]] = {
@@ -254,5 +265,6 @@ _OPERATORS: dict[str, Callable[[_Step], Ints]] = {
     "QPool": _pool,
     "QAdd": _add,
     "QRequant": _requant,
+    "QTable": _table,
     "View": _view,
 }

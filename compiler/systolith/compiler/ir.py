@@ -40,6 +40,18 @@ bound. Real factors are Python floats / float64; every back end turns them into 
 ``QRequant``, input ``(x,)``
     ``factor``, ``lo``, ``hi``: ``y = zero_y + clamp(round(factor * (x - zero_x)), lo, hi)``.
 
+``QTable``, input ``(x,)``
+    Constant named by attribute ``table`` (int64, ``2**bits`` entries: the output's stored integers, for x's smallest
+    integer first): ``y = table[x - low_x]``, where ``low_x`` is the smallest integer of x's :class:`QParams`.
+
+``table`` and ``inner`` on QConv, QAdd, QPool, QRequant
+    Both or neither. Everything above is as without them, but in terms of ``inner`` (a :class:`QParams`: what factors
+    and bounds refer to) instead of the output's; with ``clamped`` the result relative to its zero point::
+
+        y = table[inner.zero_point + clamped - inner.low]
+
+    A residual add comes before the table.
+
 ``View``, input ``(x,)``
     The same elements in another shape, such that the NHWC order does not change: (N, C, 1, 1) <-> (N, C).
 

@@ -37,6 +37,14 @@ def _check_tensors(graph: Graph, arch: Arch) -> None:
 
 
 def _check_node(node: Node, arch: Arch) -> None:
+    if "table" in node.attributes:
+        raise UnsupportedModel(
+            node=node.name,
+            op=node.origin[-1] if node.origin else node.op,
+            problem=f"it needs a table of function values, arch {arch.name!r} has none",
+            accepted="activations that are bounds (Relu, Clip)",
+            advice="use these in the model",
+        )
     missing = "pool" if node.op != "QConv" and not arch.pool else None
     if residual_of(node) is not None and not arch.residual:
         missing = "residual"

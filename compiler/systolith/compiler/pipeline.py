@@ -20,6 +20,7 @@ from .ir import Graph
 from .lower import lower
 from .passes.drop_requant import drop_requant
 from .passes.fuse_add import fuse_add
+from .passes.fuse_table import fuse_table
 from .passes.prepare import prepare_float
 from .quantise import quantise
 from .quantise_config import QuantiseConfig
@@ -77,7 +78,7 @@ def quantise_network(
             raise CalibrationError(f"network {graph.name!r} is float; give calibration inputs (--calib DATA.npz)")
         graph = quantise(graph, calibrate(graph, data, config), config)
         observe("quantise", graph)
-    for step in (drop_requant, fuse_add):
+    for step in (drop_requant, fuse_add, fuse_table):
         graph = step(graph)
         verify(graph, f"pass {step.__name__}")
         observe(step.__name__, graph)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from .errors import VerifyError
 from .ir import Graph, Node
 from .verify_integer import ATTRIBUTES as INTEGER_ATTRIBUTES
+from .verify_integer import OPTIONAL as INTEGER_OPTIONAL
 from .verify_integer import check_integer_node, check_integer_tensors
 
 __all__ = ["is_integer_level", "verify"]
@@ -130,7 +131,8 @@ def _check_attributes(node: Node, table: Mapping[str, frozenset[str]], *, intege
     expected = table.get(node.op)
     if expected is None:
         raise VerifyError(f"node {node.name!r}: {node.op} is not of the {'integer' if integer else 'float'} level")
-    optional = frozenset({"add"}) if integer else _BOUNDS | _FLOAT_OPTIONAL.get(node.op, frozenset())
+    extra = (INTEGER_OPTIONAL if integer else _FLOAT_OPTIONAL).get(node.op, frozenset())
+    optional = extra if integer else extra | _BOUNDS
     given = frozenset(node.attributes)
     if not expected <= given or given - expected - optional:
         raise VerifyError(f"node {node.name!r} ({node.op}) has attributes {sorted(given)}, expected {sorted(expected)}")

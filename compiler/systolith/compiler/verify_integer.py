@@ -13,7 +13,15 @@ from systolith.spec.fixed import LaneWidths
 from .errors import VerifyError
 from .ir import AddAttributes, Graph, Node, QParams
 
-__all__ = ["ADD_LIMIT", "ATTRIBUTES", "FACTOR_LIMIT", "check_integer_node", "check_integer_tensors", "image_shape"]
+__all__ = [
+    "ADD_LIMIT",
+    "ATTRIBUTES",
+    "FACTOR_LIMIT",
+    "OPTIONAL",
+    "check_integer_node",
+    "check_integer_tensors",
+    "image_shape",
+]
 
 _WIDTHS = LaneWidths(8, 32)
 
@@ -31,9 +39,20 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "QPool": _BOUNDS | _WINDOW | {"mode", "count_include_pad", "factor"},
     "QAdd": frozenset({"add"}),
     "QRequant": _BOUNDS | {"factor"},
+    "QTable": frozenset({"table"}),
     "View": frozenset(),
 }
-"""Each operator and the attributes it must have; a QConv with a residual also has ``add``."""
+"""Each operator and the attributes it must have."""
+
+_TABLE = frozenset({"table", "inner"})
+
+OPTIONAL: Mapping[str, frozenset[str]] = {
+    "QConv": _TABLE | {"add"},
+    "QPool": _TABLE,
+    "QAdd": _TABLE,
+    "QRequant": _TABLE,
+}
+"""What an operator may have besides: ``add`` with a residual, ``table`` and ``inner`` together."""
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -59,6 +78,8 @@ def check_integer_tensors(graph: Graph) -> None:
 def check_integer_node(graph: Graph, node: Node) -> None:
     """Check one node; raises VerifyError."""
     try:
+        if node.op != "QTable" and _TABLE.intersection(node.attributes):
+            _check_inner(graph, node)
         _RULES[node.op](graph, node)
     except VerifyError as error:
         raise VerifyError(f"node {node.name!r} ({node.op}): {error}") from error
@@ -74,6 +95,30 @@ def _qparams(graph: Graph, name: str) -> QParams:
     if params is None:
         raise VerifyError(f"tensor {name!r} is not quantised")
     return params
+
+
+def _own(graph: Graph, node: Node) -> QParams:
+    """What a node's factors and bounds refer to: its output's quantisation, or ``inner`` in front of a table."""
+    inner = node.attributes.get("inner")
+    return inner if isinstance(inner, QParams) else _qparams(graph, node.outputs[0])
+
+
+def _check_inner(graph: Graph, node: Node) -> None:
+    inner = node.attributes.get("inner")
+    if not isinstance(inner, QParams) or "table" not in node.attributes:
+        raise VerifyError("it has only one of table and inner")
+    _expect(math.isfinite(inner.scale) and inner.scale > 0, f"inner has scale {inner.scale}")
+    _expect(inner.low <= inner.zero_point <= inner.high, f"inner's zero point is not of {inner.bits} bits")
+    _check_entries(graph, node, inner)
+
+
+def _check_entries(graph: Graph, node: Node, source: QParams) -> None:
+    """One entry for each integer of ``source``, all of them integers of the output."""
+    table, result = graph.constant(node.attributes["table"]), _qparams(graph, node.outputs[0])
+    expected = (1 << source.bits,)
+    _expect(table.dtype == np.int64 and table.shape == expected, f"table must be int64 of shape {expected}")
+    inside = result.low <= table.min() <= table.max() <= result.high
+    _expect(inside, f"table entries {table.min()}..{table.max()} are not inside {result.low}..{result.high}")
 
 
 def _check_bounds(lo: int, hi: int, params: QParams) -> None:
@@ -116,7 +161,7 @@ def _check_conv(graph: Graph, node: Node) -> None:
 def _check_conv_bounds(graph: Graph, node: Node) -> None:
     """With a residual ``lo`` and ``hi`` belong to the convolution's own scale, whose zero point is not recorded."""
     lo, hi = node.attributes["lo"], node.attributes["hi"]
-    params = _qparams(graph, node.outputs[0])
+    params = _own(graph, node)
     if len(node.inputs) == 1:
         _expect("add" not in node.attributes, "it has an add but no second operand")
         _check_bounds(lo, hi, params)
@@ -135,7 +180,7 @@ def _check_add(graph: Graph, node: Node, operands: tuple[str, ...]) -> None:
         _expect(expected == got, f"operand {name!r} has (C, H, W) {got}, the sum {expected}")
     _check_factor(add.m_own, ADD_LIMIT)
     _check_factor(add.m_res, ADD_LIMIT)
-    _check_bounds(add.lo, add.hi, _qparams(graph, node.outputs[0]))
+    _check_bounds(add.lo, add.hi, _own(graph, node))
 
 
 def _check_pool(graph: Graph, node: Node) -> None:
@@ -143,7 +188,7 @@ def _check_pool(graph: Graph, node: Node) -> None:
     _expect(given["mode"] in ("max", "average"), f"mode {given['mode']!r} is neither max nor average")
     channels = image_shape(graph.tensors[node.inputs[0]].shape)[0]
     _check_factor(given["factor"], FACTOR_LIMIT)
-    _check_bounds(given["lo"], given["hi"], _qparams(graph, node.outputs[0]))
+    _check_bounds(given["lo"], given["hi"], _own(graph, node))
     _check_result(graph, node, (channels, *_window_outputs(graph, node, (1, 1))))
 
 
@@ -154,7 +199,12 @@ def _check_sum(graph: Graph, node: Node) -> None:
 
 def _check_requant(graph: Graph, node: Node) -> None:
     _check_factor(node.attributes["factor"], FACTOR_LIMIT)
-    _check_bounds(node.attributes["lo"], node.attributes["hi"], _qparams(graph, node.outputs[0]))
+    _check_bounds(node.attributes["lo"], node.attributes["hi"], _own(graph, node))
+    _check_result(graph, node, image_shape(graph.tensors[node.inputs[0]].shape))
+
+
+def _check_table(graph: Graph, node: Node) -> None:
+    _check_entries(graph, node, _qparams(graph, node.inputs[0]))
     _check_result(graph, node, image_shape(graph.tensors[node.inputs[0]].shape))
 
 
@@ -176,5 +226,6 @@ _RULES: Mapping[str, Callable[[Graph, Node], None]] = {
     "QConv": _check_conv,
     "QPool": _check_pool,
     "QRequant": _check_requant,
+    "QTable": _check_table,
     "View": _check_view,
 }

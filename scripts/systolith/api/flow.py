@@ -29,7 +29,7 @@ SAMPLES = 32
 Step = Callable[[str, int, int], None]
 """Told a step's name, how many are done, of how many."""
 
-_STEPS = ("import", "prepare", "quantise", "drop_requant", "fuse_add", "emit", "Verilog")
+_STEPS = ("import", "prepare", "quantise", "drop_requant", "fuse_add", "fuse_table", "emit", "Verilog")
 
 
 def no_step(step: str, done: int, total: int) -> None:

@@ -3,7 +3,8 @@
 
 Before: a ``QRequant`` with factor 1 between tensors of the same scale and zero point: a Relu or Clip that stands alone.
 After: the node before has the tighter bounds; if there is nothing to tighten, the reader reads the input itself.
-Does not apply where the unlimited values have another reader or are a graph output, nor to limits on a graph input.
+Does not apply where the unlimited values have another reader, are a graph output or come from a table, nor to limits on
+a graph input.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _without(graph: Graph, node: Node) -> Graph:
     # looked up anew: an earlier step may have replaced it
     node = next(other for other in graph.nodes if result in other.outputs)
     producer = fusable_producer(graph, source, _LIMITERS)
-    if producer is not None:
+    if producer is not None and "table" not in producer.attributes:
         tighter = _tightened(producer, node)
         return rebuild(graph, [tighter if other is producer else other for other in graph.nodes if other is not node])
     if _limits(node, graph.tensors[result].qparams) or result in graph.outputs:

@@ -40,7 +40,7 @@ def _convolution(graph: Graph, add: Node, index: int) -> Node | None:
     if add.inputs[0] == add.inputs[1]:
         return None
     producer = fusable_producer(graph, add.inputs[index], ("QConv",))
-    return None if producer is None or "add" in producer.attributes else producer
+    return None if producer is None or {"add", "table"} & set(producer.attributes) else producer
 
 
 def _combined(conv: Node, add: Node, index: int) -> Node:
