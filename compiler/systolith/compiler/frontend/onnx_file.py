@@ -12,6 +12,9 @@ from google.protobuf.message import DecodeError
 
 from ..errors import ModelFileError, ShapeError
 from .operators import check_operators
+from .opset import opset_version
+from .qonnx import expand_qonnx
+from .qoperator import expand_qoperator
 
 __all__ = ["OLDEST_OPSET", "fix_batch", "infer_shapes", "opset_version", "read_model", "real_inputs"]
 
@@ -40,7 +43,7 @@ def read_model(path: Path, batch: int | None = 1) -> onnx.ModelProto:
     check_operators(model)
     if complaint:
         raise ModelFileError(f"{path}: the ONNX checker refuses it: {complaint}")
-    return infer_shapes(fix_batch(model, batch))
+    return infer_shapes(fix_batch(expand_qonnx(expand_qoperator(model)), batch))
 
 
 def _complaint(path: Path) -> str:
@@ -74,11 +77,6 @@ def _check_opset(model: onnx.ModelProto, path: Path) -> None:
         raise ModelFileError(
             f"{path}: operator set {version}; accepted: {OLDEST_OPSET}..{newest}; export it with another opset_version"
         )
-
-
-def opset_version(model: onnx.ModelProto) -> int:
-    """The version of the standard operator set the model imports; 0 if it imports none."""
-    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def real_inputs(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx
 
 from ..errors import UnsupportedModel
 
-__all__ = ["COMPUTED", "FOLDED", "QUANTISERS", "check_operators", "node_name"]
+__all__ = ["COMPUTED", "DIALECTS", "FOLDED", "QONNX_DOMAINS", "QUANTISERS", "check_operators", "node_name", "unsupported_operators"]
 
 COMPUTED = (
     "Add",
@@ -61,6 +63,33 @@ FOLDED = (
 """Operators that are only computed here, on constants; like :data:`COMPUTED` where all operands are constant."""
 
 
+QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas")
+"""Domains of the QONNX dialect."""
+
+DIALECTS: Mapping[str, tuple[str, ...]] = {
+    "": ("QLinearConv", "QLinearMatMul"),
+    "com.microsoft": (
+        "DequantizeLinear",
+        "QGemm",
+        "QLinearAdd",
+        "QLinearAveragePool",
+        "QLinearConcat",
+        "QLinearConv",
+        "QLinearGlobalAveragePool",
+        "QLinearLeakyRelu",
+        "QLinearMul",
+        "QLinearSigmoid",
+        "QLinearSoftmax",
+        "QuantizeLinear",
+    ),
+    **{domain: ("BipolarQuant", "IntQuant", "Quant", "Trunc") for domain in QONNX_DOMAINS},
+}
+"""Operators of the dialects QOperator and QONNX by domain, which are rewritten into the others."""
+
+_DYNAMIC = ("ConvInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat")
+"""Operators of dynamic quantisation, which is refused with that reason."""
+
+
 def node_name(node: onnx.NodeProto) -> str:
     """The node's name, or its first output's where the exporter gave it none."""
     return node.name or next((name for name in node.output if name), node.op_type)
@@ -68,18 +97,32 @@ def node_name(node: onnx.NodeProto) -> str:
 
 def check_operators(model: onnx.ModelProto) -> None:
     """Raise UnsupportedModel for the first node whose operator no front end knows."""
-    known = {*COMPUTED, *QUANTISERS, *FOLDED}
-    for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in known:
-            raise _unsupported(node)
+    for refusal in unsupported_operators(model):
+        raise refusal
+
+
+def unsupported_operators(model: onnx.ModelProto) -> list[UnsupportedModel]:
+    """The refusals of all nodes whose operator no front end knows, in order."""
+    return [_unsupported(node) for node in model.graph.node if not _is_known(node)]
+
+
+def _is_known(node: onnx.NodeProto) -> bool:
+    if node.op_type in DIALECTS.get(node.domain, ()):
+        return True
+    return node.domain in ("", "ai.onnx") and node.op_type in {*COMPUTED, *QUANTISERS, *FOLDED}
 
 
 def _unsupported(node: onnx.NodeProto) -> UnsupportedModel:
     domain = f" of domain {node.domain!r}" if node.domain else ""
+    dynamic = node.op_type in _DYNAMIC
+    problem = f"operator {node.op_type}{domain} is not supported"
+    if dynamic:
+        problem = "its scale is computed at run time (dynamic quantisation)"
+    accepted = ", ".join((*COMPUTED, *QUANTISERS)) + f" (and on constants {', '.join(FOLDED)})"
     return UnsupportedModel(
         node=node_name(node),
         op=node.op_type,
-        problem=f"operator {node.op_type}{domain} is not supported",
-        accepted=", ".join((*COMPUTED, *QUANTISERS)) + f" (and on constants {', '.join(FOLDED)})",
-        advice="replace the layer before exporting",
+        problem=problem,
+        accepted="scales fixed at export" if dynamic else accepted,
+        advice="quantise statically, with calibration data" if dynamic else "replace the layer before exporting",
     )
