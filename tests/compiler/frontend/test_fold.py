@@ -68,3 +68,11 @@ def test_refuses_what_cannot_be_evaluated() -> None:
     builder.add("Add", "input", "bad_out", name="sum")
     with pytest.raises(UnsupportedModel, match=r"node 'bad' \(Gather\): its operands are constant but it cannot be"):
         fold_constants(builder.model("sum_out"))
+
+
+def test_a_constant_batch_norm_uses_the_given_statistics() -> None:
+    builder = ModelBuilder((1, 2), opset=13)
+    parameters = [builder.constant(value) for value in ([2.0, 3.0], [0.5, 0.0], [1.0, 1.0], [4.0, 9.0])]
+    shifted = builder.add("BatchNormalization", builder.constant(np.array([[3.0, 4.0]])), *parameters, epsilon=0.0)
+    _, constants = fold_constants(builder.model(builder.add("Add", "input", shifted)))
+    np.testing.assert_allclose(constants[shifted], [[2.5, 3.0]], rtol=1e-6)

@@ -100,11 +100,14 @@ def test_a_bias_of_the_accumulators_scale_keeps_its_integers() -> None:
     assert accumulator_bias(LAYER, value, UNIT).tolist() == [2**30, -7, 0]
 
 
-def test_other_biases_become_the_nearest_unit() -> None:
-    assert accumulator_bias(LAYER, Weights(np.array([10, 3, 5]), np.array(0.5), 0), UNIT).tolist() == [50, 3, 2]
-    assert accumulator_bias(LAYER, FloatNumbers(np.array([[0.26, -0.25, 2.5]])), UNIT).tolist() == [3, 0, 2]
-    assert accumulator_bias(LAYER, FloatNumbers(np.array(1.0)), UNIT).tolist() == [10, 2, 1]
-    assert accumulator_bias(LAYER, None, UNIT).tolist() == [0, 0, 0]
+def test_other_biases_are_real_numbers_of_units() -> None:
+    unit = UNIT
+    codes = Weights(np.array([10, 3, 5]), np.array(0.5), 0)
+    assert accumulator_bias(LAYER, codes, unit) == pytest.approx(np.array([10, 3, 5]) * 0.5 / unit)
+    numbers = np.array([[0.26, -0.25, 2.5]])
+    assert accumulator_bias(LAYER, FloatNumbers(numbers), unit) == pytest.approx(numbers[0] / unit)
+    assert accumulator_bias(LAYER, FloatNumbers(np.array(1.0)), unit) == pytest.approx(1 / unit)
+    assert accumulator_bias(LAYER, None, unit).tolist() == [0, 0, 0]
 
 
 def test_impossible_biases_are_refused() -> None:
@@ -112,5 +115,5 @@ def test_impossible_biases_are_refused() -> None:
         accumulator_bias(LAYER, FloatInput("x", (3,)), UNIT)
     with pytest.raises(UnsupportedModel, match=r"a bias of shape \[2\]; accepted: one number for each of 3 channels"):
         accumulator_bias(LAYER, FloatNumbers(np.zeros(2)), UNIT)
-    with pytest.raises(UnsupportedModel, match=r"bias 1e\+20 in units of the accumulator; accepted: less than 2\*\*62"):
+    with pytest.raises(UnsupportedModel, match=r"bias 1e\+20 in units of the accumulator; accepted: less than 2\*\*52"):
         accumulator_bias(LAYER, FloatNumbers(np.full(3, 1e19)), UNIT)

@@ -20,7 +20,7 @@ from ..errors import UnsupportedModel
 from .operators import node_name
 from .opset import opset_version
 
-__all__ = ["Rule", "Rules", "Rewriter", "rewrite_dialect"]
+__all__ = ["Rewriter", "Rule", "Rules", "rewrite_dialect"]
 
 Array = NDArray[Any]
 

@@ -79,6 +79,8 @@ def _operands(node: onnx.NodeProto, known: Arrays, shapes: Mapping[str, tuple[in
 
 def _evaluate(node: onnx.NodeProto, feeds: Arrays, opset: int) -> Arrays:
     outputs = [name for name in node.output if name]
+    # before 14 the reference normalises by the operand's own statistics instead of those given
+    opset = max(opset, 15) if node.op_type == "BatchNormalization" else opset
     try:
         results = ReferenceEvaluator(_single(node, feeds, outputs, opset)).run(None, feeds)
     except (ArithmeticError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:

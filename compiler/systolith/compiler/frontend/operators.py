@@ -9,7 +9,16 @@ import onnx
 
 from ..errors import UnsupportedModel
 
-__all__ = ["COMPUTED", "DIALECTS", "FOLDED", "QONNX_DOMAINS", "QUANTISERS", "check_operators", "node_name", "unsupported_operators"]
+__all__ = [
+    "COMPUTED",
+    "DIALECTS",
+    "FOLDED",
+    "QONNX_DOMAINS",
+    "QUANTISERS",
+    "check_operators",
+    "node_name",
+    "unsupported_operators",
+]
 
 COMPUTED = (
     "Add",
@@ -82,7 +91,7 @@ DIALECTS: Mapping[str, tuple[str, ...]] = {
         "QLinearSoftmax",
         "QuantizeLinear",
     ),
-    **{domain: ("BipolarQuant", "IntQuant", "Quant", "Trunc") for domain in QONNX_DOMAINS},
+    **dict.fromkeys(QONNX_DOMAINS, ("BipolarQuant", "IntQuant", "Quant", "Trunc")),
 }
 """Operators of the dialects QOperator and QONNX by domain, which are rewritten into the others."""
 

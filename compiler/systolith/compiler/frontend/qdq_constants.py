@@ -22,7 +22,7 @@ _SAME_SCALE = 1e-6
 _ACTIVATION_TYPES = {"int8": (8, False), "uint8": (8, True), "int16": (16, False), "uint16": (16, True)}
 """Bits and unsignedness of the integers an activation may have."""
 
-_BIAS_LIMIT = 2.0**62
+_BIAS_LIMIT = 2.0**52
 
 
 def refuse(node: Node, problem: str, accepted: str, advice: str = "") -> UnsupportedModel:
@@ -139,29 +139,27 @@ def weights_by_output(node: Node, value: Value, *, axis: int, bits: int) -> tupl
     return np.moveaxis(value.codes, axis, 0), np.broadcast_to(value.scale, (outputs,)).astype(np.float64)
 
 
-def accumulator_bias(node: Node, value: Value | None, unit: Reals) -> Ints:
-    """A bias in units of the accumulator, ``unit`` = s_x * s_w by output channel.
+def accumulator_bias(node: Node, value: Value | None, unit: Reals) -> Reals:
+    """A bias in units of the accumulator, ``unit`` = s_x * s_w by output channel; real numbers, yet to be rounded.
 
-    Integers whose scale is ``unit`` (but for float32 rounding) are taken as they are. Every other bias, float or of
-    another scale, becomes the nearest multiple of ``unit``, ties to even: half a unit of the accumulator at most.
+    Integers whose scale is ``unit`` (but for float32 rounding) are taken as they are.
 
     Raises:
-        UnsupportedModel: computed by the network, not one number for each channel, or beyond 62 bits.
+        UnsupportedModel: computed by the network, not one number for each channel, or beyond 52 bits.
     """
     if value is None:
-        return np.zeros(len(unit), dtype=np.int64)
+        return np.zeros(len(unit))
     if isinstance(value, Weights):
         codes, scale = _by_channel(node, value.codes, len(unit)), np.broadcast_to(value.scale, unit.shape)
-        if np.allclose(scale, unit, rtol=_SAME_SCALE, atol=0):
-            return codes.astype(np.int64)
-        steps = codes * scale / unit
+        exact = np.allclose(scale, unit, rtol=_SAME_SCALE, atol=0)
+        steps = codes.astype(np.float64) if exact else codes * scale / unit
     elif isinstance(value, FloatNumbers):
         steps = _by_channel(node, value.numbers, len(unit)) / unit
     else:
         raise refuse(node, "its bias is computed by the network", "a constant")
     if np.abs(steps).max(initial=0) >= _BIAS_LIMIT:
-        raise refuse(node, f"bias {np.abs(steps).max():g} in units of the accumulator", "less than 2**62")
-    return np.rint(steps).astype(np.int64)
+        raise refuse(node, f"bias {np.abs(steps).max():g} in units of the accumulator", "less than 2**52")
+    return np.asarray(steps)
 
 
 def _by_channel(node: Node, numbers: NDArray[Any], channels: int) -> NDArray[Any]:

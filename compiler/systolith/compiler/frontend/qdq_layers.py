@@ -12,8 +12,9 @@ import numpy as np
 
 from ..fixed_np import Ints
 from ..ir import Node
+from .qdq_affine import add_constant, batch_norm, divide, is_number, multiply, negate, subtract
 from .qdq_constants import accumulator_bias, refuse, weights_by_output
-from .qdq_values import Activation, ConstantCodes, FloatInput, FloatNumbers, HostTail, Pending, Reals, Value, Weights
+from .qdq_values import Activation, ConstantCodes, FloatInput, HostTail, Pending, Reals, Value, Weights
 from .qdq_walk import Walk
 
 __all__ = ["LAYERS"]
@@ -23,8 +24,6 @@ _GEMM = {"alpha": 1.0, "beta": 1.0, "transA": False}
 
 _WHOLE_MAP = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "group": 1}
 """The window of a layer that sees its whole input at once."""
-
-_FREE = (-math.inf, math.inf)
 
 
 def _identity(walk: Walk, node: Node) -> Value:
@@ -151,9 +150,9 @@ def _pool(walk: Walk, node: Node, activation: Activation, mode: str, *, counted:
 
 def _add(walk: Walk, node: Node) -> Value:
     left, right = walk.value(node, 0), walk.value(node, 1)
-    for value, other in ((left, right), (right, left)):
-        if isinstance(value, Pending) and isinstance(other, Weights | FloatNumbers):
-            return _add_bias(node, value, other)
+    for index, other in ((0, right), (1, left)):
+        if is_number(other):
+            return add_constant(walk, node, index, other)
     operands = tuple(walk.in_shape(node, walk.real(node, index)) for index in range(2))
     if operands[0].shape != operands[1].shape:
         shapes = " and ".join(str(list(operand.shape)) for operand in operands)
@@ -161,28 +160,33 @@ def _add(walk: Walk, node: Node) -> Value:
     return walk.layer("QAdd", node, operands, np.array([operand.qparams.scale for operand in operands]), {})
 
 
-def _add_bias(node: Node, layer: Pending, bias: Weights | FloatNumbers) -> Pending:
-    """A constant added to a layer's unrounded result joins its bias."""
-    numbers = bias.codes if isinstance(bias, Weights) else bias.numbers
-    expanded = (1,) * (len(layer.natural) - numbers.ndim) + numbers.shape
-    by_channel = all(size == 1 for axis, size in enumerate(expanded) if axis != 1)
-    if layer.op != "QConv" or layer.shape != layer.natural or (layer.low, layer.high) != _FREE or not by_channel:
-        problem = f"a constant of shape {list(numbers.shape)} is added"
-        raise refuse(node, problem, "one number for each channel, directly after a Conv, Gemm or MatMul")
-    total = layer.constants["bias"] + accumulator_bias(node, bias, layer.scales)
-    return replace(layer, constants={**layer.constants, "bias": total}, origin=(*layer.origin, node.op))
+# ---------------------------------------------------------------------- constants
+
+
+def _transpose(walk: Walk, node: Node) -> Value:
+    """Weights in another order of axes."""
+    value, order = walk.value(node, 0), tuple(node.attributes["perm"])
+    if not isinstance(value, Weights):
+        raise refuse(node, "it transposes an activation", "constant weights")
+    return Weights(np.transpose(value.codes, order), value.scale, order.index(value.axis) if value.scale.ndim else 0)
 
 
 LAYERS: Mapping[str, Callable[[Walk, Node], Value]] = {
     "Add": _add,
     "AveragePool": _average_pool,
+    "BatchNormalization": batch_norm,
     "Clip": _clip,
     "Conv": _conv,
+    "Div": divide,
     "Gemm": _gemm,
     "Identity": _identity,
     "MatMul": _matmul,
     "MaxPool": _max_pool,
+    "Mul": multiply,
+    "Neg": negate,
     "Relu": _relu,
     "Reshape": _reshape,
+    "Sub": subtract,
+    "Transpose": _transpose,
 }
 """Operator to the function that says what its output stands for."""

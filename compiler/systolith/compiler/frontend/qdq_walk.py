@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ir import Graph, Node, QParams, Tensor
+from .qdq_bias import settled
 from .qdq_constants import refuse
 from .qdq_values import Activation, FloatInput, FloatNumbers, HostTail, Pending, Reals, Shape, Value, stripped
 
@@ -74,6 +75,7 @@ class Walk:
         name = self._done.setdefault((source, qparams), output)
         if name not in self.tensors:
             self.tensors[name] = Tensor(name, pending.natural, qparams)
+            pending = settled(pending, qparams, self.weight_bits)
             taken = any(node.name == pending.name for node in self.nodes)
             unique = replace(pending, name=f"{pending.name}:{name}") if taken else pending
             self.nodes.append(unique.node(name, qparams))

@@ -56,8 +56,8 @@ def _grid(rewriter: Rewriter, *, most: int) -> _Grid:
     given = rewriter.attributes()
     bits, zero = (_whole(rewriter, index, what) for index, what in ((3, "bit width"), (2, "zero point")))
     signed, narrow = bool(given.get("signed", 1)), bool(given.get("narrow", 0))
-    if not 1 + (signed and narrow) <= bits <= most:
-        raise rewriter.refuse(f"bit width {bits}", f"1..{most} bits here (from 2 if signed and narrow)")
+    if not 1 + narrow <= bits <= most:
+        raise rewriter.refuse(f"bit width {bits}", f"1..{most} bits here (from 2 if narrow)")
     low = -(1 << (bits - 1)) + narrow if signed else 0
     high = (1 << (bits - 1)) - 1 if signed else (1 << bits) - 1 - narrow
     dtype = np.dtype(f"{'' if signed else 'u'}int{8 if bits <= 8 else 32}")
