@@ -94,7 +94,7 @@ def evaluate(model: onnx.ModelProto, image: Array) -> Array:
             single = helper.make_model(
                 helper.make_graph([node], "one", infos, outputs), opset_imports=model.opset_import
             )
-            (values[node.output[0]],) = ReferenceEvaluator(single).run(None, operands)
+            values[node.output[0]] = np.asarray(ReferenceEvaluator(single).run(None, operands)[0])
     return values[model.graph.output[0].name]
 
 
