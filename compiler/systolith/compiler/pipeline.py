@@ -15,6 +15,7 @@ from systolith.spec.image import Program
 
 from .calibrate import calibrate
 from .errors import CalibrationError
+from .frontend.input_shapes import Shapes
 from .frontend.load import load_model
 from .ir import Graph
 from .lower import lower
@@ -47,15 +48,18 @@ class Compiled:
     program: Program
 
 
-def import_network(path: Path, observe: Observer = _nobody, *, weight_bits: int = 8) -> Graph:
+def import_network(
+    path: Path, observe: Observer = _nobody, *, weight_bits: int = 8, shapes: Shapes | None = None
+) -> Graph:
     """Read an ONNX file; float networks are brought into the form that quantisation takes.
 
-    ``weight_bits`` is what the weights of a network that comes quantised must fit.
+    ``weight_bits`` is what the weights of a network that comes quantised must fit; ``shapes`` are the sizes of inputs
+    whose shape is dynamic.
 
     Raises:
         CompileError: the file is damaged or the network cannot be compiled exactly.
     """
-    graph = load_model(path, weight_bits=weight_bits)
+    graph = load_model(path, weight_bits=weight_bits, shapes=shapes)
     observe("import", graph)
     if is_integer_level(graph):
         return graph
@@ -91,6 +95,8 @@ def compile_network(
     samples: Callable[[Graph], Mapping[str, NDArray[Any]] | None] = lambda graph: None,
     config: QuantiseConfig | None = None,
     observe: Observer = _nobody,
+    *,
+    shapes: Shapes | None = None,
 ) -> Compiled:
     """Import, quantise if need be, simplify, tile and emit.
 
@@ -101,10 +107,11 @@ def compile_network(
             network needs them.
         config: options of the quantisation; by default those of ``arch``.
         observe: called after every step.
+        shapes: sizes of inputs whose shape is dynamic.
 
     Raises:
         CompileError: one line that names what is at fault and the way out.
     """
-    source = import_network(path, observe, weight_bits=arch.weight_bits)
+    source = import_network(path, observe, weight_bits=arch.weight_bits, shapes=shapes)
     network = quantise_network(source, samples(source), config or QuantiseConfig.for_arch(arch), observe)
     return Compiled(source, network, lower(network, arch))

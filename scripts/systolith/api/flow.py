@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from systolith.compiler.calibration_data import load_samples
+from systolith.compiler.frontend.input_shapes import Shapes
 from systolith.compiler.ir import Graph
 from systolith.compiler.pipeline import compile_network
 from systolith.compiler.quantise_config import QuantiseConfig
@@ -76,6 +77,7 @@ def compile(
     *,
     config: QuantiseConfig | None = None,
     step: Step = no_step,
+    shapes: Shapes | None = None,
 ) -> Compiled:
     """Compile an ONNX file.
 
@@ -85,6 +87,7 @@ def compile(
         calibration: an ``.npz`` or ``.npy`` file of real inputs, which a float network needs.
         config: options of the quantisation.
         step: told the progress.
+        shapes: sizes of inputs whose shape is dynamic, such as ``{"image": (1, 3, 32, 32)}``.
 
     Raises:
         CompileError, ArchError: one line that names what is at fault and the way out.
@@ -103,5 +106,5 @@ def compile(
         step(name, _STEPS.index(name) + 1, len(_STEPS))
 
     step("import", 0, len(_STEPS))
-    result = compile_network(Path(model), chosen, read, config, observe)
+    result = compile_network(Path(model), chosen, read, config, observe, shapes=shapes)
     return Compiled(result.source, result.program, result.network, kept)

@@ -3,12 +3,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
-__all__ = ["simulator_option"]
+__all__ = ["model_options", "simulator_option"]
 
 simulator_option = click.option(
     "--simulator",
     type=click.Choice(["verilator", "icarus", "amaranth"]),
     help="Which simulator; by default the fastest that is there.",
 )
+
+
+def _shapes(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    # here and not above, so that commands that read no model start without onnx
+    from systolith.compiler.frontend.input_shapes import parse_shape
+
+    try:
+        return dict(parse_shape(text) for text in texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
+
+
+def _batch(context: click.Context, parameter: click.Parameter, batch: int) -> int:
+    if batch != 1:
+        problem = f"{batch}; accepted: 1, as the engine computes one sample a run (simulate and run take whole batches)"
+        raise click.BadParameter(problem, context, parameter)
+    return batch
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that reads an ONNX file: ``shapes`` (sizes by input) and ``batch`` (1)."""
+    batch = click.option(
+        "--batch",
+        type=int,
+        default=1,
+        show_default=True,
+        expose_value=False,
+        callback=_batch,
+        help="Size of a free or larger batch axis; a run of the engine is one sample.",
+    )
+    shapes = click.option(
+        "--fix-shape",
+        "shapes",
+        multiple=True,
+        metavar="NAME=1x3x32x32",
+        callback=_shapes,
+        help="Sizes of an input whose shape is dynamic, batch included; once for each such input.",
+    )
+    return batch(shapes(command))

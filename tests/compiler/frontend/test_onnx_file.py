@@ -104,6 +104,51 @@ def test_refuses_other_dynamic_dimensions(shape: tuple[int | str, ...]) -> None:
         fix_batch(relu(shape).model("relu_out"))
 
 
+def test_the_refusal_of_a_dynamic_shape_says_how_to_give_it(tmp_path: Path) -> None:
+    path = relu(("N", 3, "height", 4)).save(tmp_path / "m.onnx", "relu_out")
+    with pytest.raises(ShapeError, match=r"give them \(--fix-shape input=1x3xHx4 with numbers for the letters\)"):
+        read_model(path)
+    shape = read_model(path, {"input": (1, 3, 8, 4)}).graph.output[0].type.tensor_type.shape
+    assert [dim.dim_value for dim in shape.dim] == [1, 3, 8, 4]
+
+
+def with_external_data(folder: Path) -> Path:
+    builder = ModelBuilder((1, 3))
+    product = builder.add("MatMul", "input", builder.weights(3, 500), name="fc")
+    path = folder / "m.onnx"
+    onnx.save(infer_shapes(builder.model(product)), path, save_as_external_data=True, location="weights.bin")
+    return path
+
+
+def test_reads_weights_stored_beside_the_model(tmp_path: Path) -> None:
+    model = read_model(with_external_data(tmp_path))
+    assert (tmp_path / "weights.bin").stat().st_size == 4 * 3 * 500
+    assert onnx.numpy_helper.to_array(model.graph.initializer[0]).shape == (3, 500)
+
+
+@pytest.mark.parametrize("size", [None, 100])
+def test_refuses_missing_and_short_weights_beside_the_model(size: int | None, tmp_path: Path) -> None:
+    path = with_external_data(tmp_path)
+    data = tmp_path / "weights.bin"
+    if size is None:
+        data.unlink()
+    else:
+        data.write_bytes(data.read_bytes()[:size])
+    with pytest.raises(
+        ModelFileError, match=r"m\.onnx: the weights stored beside the model in weights.bin cannot be read"
+    ):
+        read_model(path)
+
+
+@pytest.mark.parametrize("opset", range(OLDEST_OPSET, onnx.defs.onnx_opset_version() + 1))
+def test_reads_every_operator_set(opset: int, tmp_path: Path) -> None:
+    builder = ModelBuilder((1, 3, 6, 6), opset=opset)
+    x = builder.add("Relu", builder.conv("input", 4, 3, 3, 3))
+    x = builder.add("Flatten", builder.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]))
+    x = builder.add("Softmax", builder.add("Gemm", x, builder.weights(16, 5), builder.weights(5)))
+    read_model(builder.save(tmp_path / "m.onnx", x))
+
+
 def test_refuses_contradicting_shapes() -> None:
     builder = ModelBuilder((1, 3))
     product = builder.add("MatMul", "input", builder.weights(4, 2), name="fc")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..ir import Graph
 from ..verify import verify
+from .input_shapes import Shapes
 from .onnx_file import read_model
 from .onnx_reader import read_graph
 from .qdq import import_qdq, is_qdq
@@ -14,7 +15,9 @@ from .qdq import import_qdq, is_qdq
 __all__ = ["load_model"]
 
 
-def load_model(path: Path, *, weight_bits: int = 8, batch: int | None = 1) -> Graph:
+def load_model(
+    path: Path, *, weight_bits: int = 8, batch: int | None = 1, shapes: Shapes | None = None
+) -> Graph:
     """Read an ONNX file.
 
     Args:
@@ -23,6 +26,7 @@ def load_model(path: Path, *, weight_bits: int = 8, batch: int | None = 1) -> Gr
         weight_bits: bits of the engine's weights, which those of a quantised network must fit.
         batch: the size of axis 0 of every activation; what is compiled has 1. With None the model's own shapes stay,
             axis 0 has no special meaning, and the graph remains at the float level, to be executed only.
+        shapes: sizes of inputs whose shape is dynamic, batch included.
 
     Returns:
         A float-level graph, to be prepared, calibrated and quantised; or, for a model with QuantizeLinear or
@@ -36,7 +40,7 @@ def load_model(path: Path, *, weight_bits: int = 8, batch: int | None = 1) -> Gr
         WeightError: a weight that is NaN or infinite.
         QuantisationError: a quantised network whose scales the engine cannot hold.
     """
-    graph = read_graph(read_model(path, batch), path.stem, batched=batch is not None)
+    graph = read_graph(read_model(path, batch, shapes), path.stem, batched=batch is not None)
     verify(graph, "reading", batch=batch)
     if batch is not None and is_qdq(graph):
         graph = import_qdq(graph, weight_bits=weight_bits)

@@ -11,6 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from ..errors import ModelFileError, ShapeError
+from .input_shapes import Shapes, fix_shapes, suggestion
 from .operators import check_operators
 from .opset import opset_version
 from .qonnx import expand_qonnx
@@ -29,8 +30,10 @@ _UNREADABLE = ("parse proto", "open proto", "ir_version")
 """What the checker says when the bytes are no model at all, rather than a wrong one."""
 
 
-def read_model(path: Path, batch: int | None = 1) -> onnx.ModelProto:
+def read_model(path: Path, batch: int | None = 1, shapes: Shapes | None = None) -> onnx.ModelProto:
     """Read and check a model file; its batch dimension becomes ``batch`` (None: stays), shapes are inferred.
+
+    ``shapes`` are sizes of inputs whose shape is dynamic. Nodes of other dialects become standard ones.
 
     Raises:
         ModelFileError: missing, not ONNX, cut short, or refused by the ONNX checker.
@@ -43,7 +46,8 @@ def read_model(path: Path, batch: int | None = 1) -> onnx.ModelProto:
     check_operators(model)
     if complaint:
         raise ModelFileError(f"{path}: the ONNX checker refuses it: {complaint}")
-    return infer_shapes(fix_batch(expand_qonnx(expand_qoperator(model)), batch))
+    model = fix_shapes(expand_qonnx(expand_qoperator(model)), shapes or {})
+    return infer_shapes(fix_batch(model, batch))
 
 
 def _complaint(path: Path) -> str:
@@ -68,7 +72,18 @@ def _load(path: Path) -> onnx.ModelProto:
     except DecodeError as error:
         raise ModelFileError(f"{path}: not an ONNX model, or damaged; {_EXPECTED}") from error
     except (OSError, onnx.checker.ValidationError, ValueError) as error:
-        raise ModelFileError(f"{path}: the weights stored beside the model cannot be read ({error})") from error
+        beside = ", ".join(_files_beside(path))
+        raise ModelFileError(
+            f"{path}: the weights stored beside the model in {beside or 'another file'} cannot be read ({error}); "
+            "keep that file, complete, in the folder of the model"
+        ) from error
+
+
+def _files_beside(path: Path) -> list[str]:
+    """The files that hold weights of the model."""
+    graph = onnx.load_model(str(path), format="protobuf", load_external_data=False).graph
+    entries = (entry for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location")
+    return sorted({entry.value for entry in entries})
 
 
 def _check_opset(model: onnx.ModelProto, path: Path) -> None:
@@ -115,7 +130,7 @@ def _fix_input(value: onnx.ValueInfoProto, batch: int) -> None:
     if not dims or any(dim.dim_value < 1 for dim in dims):
         raise ShapeError(
             f"input {value.name!r}: shape {shape} is dynamic; accepted: fixed sizes (only the batch may be free); "
-            "export the model with fixed input sizes"
+            f"give them ({suggestion(value.name, shape)}) or export the model with fixed input sizes"
         )
 
 

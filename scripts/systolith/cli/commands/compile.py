@@ -11,6 +11,8 @@ import click
 from systolith.api.flow import compile as compile_file
 from systolith.api.report import report_view
 from systolith.cli.console import json_option, out, steps, write_json
+from systolith.cli.options import model_options
+from systolith.compiler.frontend.input_shapes import Shapes
 from systolith.compiler.quantise_config import Method, QuantiseConfig
 from systolith.spec.arch import load_arch
 
@@ -29,8 +31,17 @@ __all__ = ["command"]
 @click.option(
     "--method", type=click.Choice(get_args(Method)), default="mse", show_default=True, help="How ranges are calibrated."
 )
+@model_options
 @json_option
-def command(model: Path, arch: str, calib: Path | None, output: Path, method: Method, json_file: Path | None) -> None:
+def command(
+    model: Path,
+    arch: str,
+    calib: Path | None,
+    output: Path,
+    method: Method,
+    shapes: Shapes,
+    json_file: Path | None,
+) -> None:
     """Compile MODEL, a float or QDQ-quantised ONNX file.
 
     Writes the program image, the engine's Verilog and the report (report.txt, report.json) into the folder given
@@ -41,7 +52,8 @@ def command(model: Path, arch: str, calib: Path | None, output: Path, method: Me
     """
     chosen = load_arch(arch)
     with steps("compile") as step:
-        compiled = compile_file(model, chosen, calib, config=QuantiseConfig.for_arch(chosen, method=method), step=step)
+        config = QuantiseConfig.for_arch(chosen, method=method)
+        compiled = compile_file(model, chosen, calib, config=config, step=step, shapes=shapes)
         folder = compiled.write(output, step)
     figures = folder.report()
     if not write_json(json_file, figures):

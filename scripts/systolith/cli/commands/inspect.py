@@ -10,6 +10,8 @@ import click
 from systolith.api.build_folder import BuildFolder
 from systolith.api.views import graph_table, memory_map_table, program_text, tile_table
 from systolith.cli.console import out
+from systolith.cli.options import model_options
+from systolith.compiler.frontend.input_shapes import Shapes
 from systolith.compiler.pipeline import import_network
 
 __all__ = ["command"]
@@ -21,7 +23,8 @@ __all__ = ["command"]
 @click.option("--tiles", is_flag=True, help="The tiles of each layer and the cycles of each.")
 @click.option("--memory", is_flag=True, help="Where tensors lie in the activation memory.")
 @click.option("--disassemble", is_flag=True, help="The program's descriptors in full.")
-def command(what: Path, graph: bool, tiles: bool, memory: bool, disassemble: bool) -> None:
+@model_options
+def command(what: Path, graph: bool, tiles: bool, memory: bool, disassemble: bool, shapes: Shapes) -> None:
     """Look into WHAT: an ONNX file, as imported, or a build folder.
 
     \b
@@ -31,7 +34,7 @@ def command(what: Path, graph: bool, tiles: bool, memory: bool, disassemble: boo
     if not what.is_dir():
         if tiles or memory or disassemble:
             raise click.UsageError("--tiles, --memory and --disassemble need a build folder; compile the network first")
-        out.print(graph_table(import_network(what)))
+        out.print(graph_table(import_network(what, shapes=shapes)))
         return
     build = BuildFolder(what)
     program = build.program()
