@@ -13,7 +13,20 @@ from systolith.cli.exit_codes import ExitCode
 from systolith.cli.main import main
 from tests.support.command import run
 
-COMMANDS = ["compile", "simulate", "verify", "inspect", "verilog", "archs", "build", "run", "bench", "demo", "doctor"]
+COMMANDS = [
+    "check",
+    "compile",
+    "simulate",
+    "verify",
+    "inspect",
+    "verilog",
+    "archs",
+    "build",
+    "run",
+    "bench",
+    "demo",
+    "doctor",
+]
 """In the order of ``--help``."""
 
 

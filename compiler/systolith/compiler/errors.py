@@ -44,6 +44,9 @@ class UnsupportedModel(CompileError):
         """Build the line ``node 'name' (Op): problem; accepted: ...; advice``."""
         self.node = node
         self.op = op
+        self.problem = problem
+        self.accepted = accepted
+        self.advice = advice
         tail = f"; {advice}" if advice else ""
         super().__init__(f"node {node!r} ({op}): {problem}; accepted: {accepted}{tail}")
 

@@ -19,6 +19,7 @@ from .exit_codes import ExitCode
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
+    "check": "everything that keeps a network from being compiled, at once",
     "compile": "an ONNX network to a program, Verilog and a report",
     "simulate": "run a compiled network in an RTL simulator",
     "verify": "prove that reference, ISA model and RTL agree bit for bit",

@@ -94,7 +94,7 @@ def evaluate(model: onnx.ModelProto, image: Array) -> Array:
             single = helper.make_model(
                 helper.make_graph([node], "one", infos, outputs), opset_imports=model.opset_import
             )
-            values[node.output[0]] = np.asarray(ReferenceEvaluator(single).run(None, operands)[0])
+            values[node.output[0]] = np.asarray(next(iter(ReferenceEvaluator(single).run(None, operands))))
     return values[model.graph.output[0].name]
 
 

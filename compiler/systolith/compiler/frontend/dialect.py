@@ -8,7 +8,7 @@ operator, and QuantizeLinear. Tensors keep their names; those in between are nam
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -82,11 +82,14 @@ Rules = Mapping[tuple[str, str], Rule]
 """By domain and operator."""
 
 
-def rewrite_dialect(model: onnx.ModelProto, rules: Rules) -> onnx.ModelProto:
+def rewrite_dialect(
+    model: onnx.ModelProto, rules: Rules, refused: list[UnsupportedModel] | None = None
+) -> onnx.ModelProto:
     """A copy in which every node that has a rule is rewritten; the model itself if there is none.
 
     Raises:
-        UnsupportedModel: a node that cannot be written in standard operators exactly.
+        UnsupportedModel: a node that cannot be written in standard operators exactly. With a list ``refused`` it is
+            appended there instead, and the node stays.
     """
     if not any((node.domain, node.op_type) in rules for node in model.graph.node):
         return model
@@ -95,15 +98,25 @@ def rewrite_dialect(model: onnx.ModelProto, rules: Rules) -> onnx.ModelProto:
     del result.graph.node[:]
     known = _constants(model.graph)
     for node in model.graph.node:
-        rewriter = Rewriter(node, known, opset_version(model))
-        rule = rules.get((node.domain, node.op_type))
-        if rule is None:
-            rewriter.nodes.append(node)
-        else:
-            rule(rewriter)
+        rewriter = _rewritten(Rewriter(node, known, opset_version(model)), rules, refused)
         result.graph.node.extend(rewriter.nodes)
         result.graph.initializer.extend(rewriter.initialisers)
     return result
+
+
+def _rewritten(rewriter: Rewriter, rules: Rules, refused: list[UnsupportedModel] | None) -> Rewriter:
+    node = rewriter.node
+    rule = rules.get((node.domain, node.op_type))
+    if rule is None:
+        return replace(rewriter, nodes=[node])
+    try:
+        rule(rewriter)
+    except UnsupportedModel as error:
+        if refused is None:
+            raise
+        refused.append(error)
+        return Rewriter(node, rewriter.constants, rewriter.opset, [node])
+    return rewriter
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, Array]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
+
 from ..ir import Graph
 from ..verify import verify
 from .input_shapes import Shapes
@@ -12,12 +14,10 @@ from .onnx_file import read_model
 from .onnx_reader import read_graph
 from .qdq import import_qdq, is_qdq
 
-__all__ = ["load_model"]
+__all__ = ["import_model", "load_model"]
 
 
-def load_model(
-    path: Path, *, weight_bits: int = 8, batch: int | None = 1, shapes: Shapes | None = None
-) -> Graph:
+def load_model(path: Path, *, weight_bits: int = 8, batch: int | None = 1, shapes: Shapes | None = None) -> Graph:
     """Read an ONNX file.
 
     Args:
@@ -40,7 +40,12 @@ def load_model(
         WeightError: a weight that is NaN or infinite.
         QuantisationError: a quantised network whose scales the engine cannot hold.
     """
-    graph = read_graph(read_model(path, batch, shapes), path.stem, batched=batch is not None)
+    return import_model(read_model(path, batch, shapes), path.stem, weight_bits=weight_bits, batch=batch)
+
+
+def import_model(model: onnx.ModelProto, name: str, *, weight_bits: int = 8, batch: int | None = 1) -> Graph:
+    """:func:`load_model` of a model in memory, with standard operators, fixed inputs and inferred shapes."""
+    graph = read_graph(model, name, batched=batch is not None)
     verify(graph, "reading", batch=batch)
     if batch is not None and is_qdq(graph):
         graph = import_qdq(graph, weight_bits=weight_bits)

@@ -17,7 +17,7 @@ from .opset import opset_version
 from .qonnx import expand_qonnx
 from .qoperator import expand_qoperator
 
-__all__ = ["OLDEST_OPSET", "fix_batch", "infer_shapes", "opset_version", "read_model", "real_inputs"]
+__all__ = ["OLDEST_OPSET", "fix_batch", "infer_shapes", "open_model", "opset_version", "read_model", "real_inputs"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +40,24 @@ def read_model(path: Path, batch: int | None = 1, shapes: Shapes | None = None) 
         UnsupportedModel: an operator that no front end knows.
         ShapeError: a dimension other than the batch is dynamic, or shapes contradict each other.
     """
+    model, complaint = open_model(path)
+    check_operators(model)
+    if complaint:
+        raise ModelFileError(complaint)
+    model = fix_shapes(expand_qonnx(expand_qoperator(model)), shapes or {})
+    return infer_shapes(fix_batch(model, batch))
+
+
+def open_model(path: Path) -> tuple[onnx.ModelProto, str]:
+    """The model in a file as it is, and what the ONNX checker has to say about it (empty: nothing).
+
+    Raises:
+        ModelFileError: missing, not ONNX, cut short, or of an operator set that is not read.
+    """
     complaint = _complaint(path)
     model = _load(path)
     _check_opset(model, path)
-    check_operators(model)
-    if complaint:
-        raise ModelFileError(f"{path}: the ONNX checker refuses it: {complaint}")
-    model = fix_shapes(expand_qonnx(expand_qoperator(model)), shapes or {})
-    return infer_shapes(fix_batch(model, batch))
+    return model, f"{path}: the ONNX checker refuses it: {complaint}" if complaint else ""
 
 
 def _complaint(path: Path) -> str:

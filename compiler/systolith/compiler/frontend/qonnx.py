@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from ..errors import UnsupportedModel
 from .dialect import Rewriter, Rules, rewrite_dialect
 from .operators import QONNX_DOMAINS
 
@@ -31,9 +32,9 @@ _ROUNDINGS = ("ROUND", "HALF_EVEN")
 """Two names of rounding to nearest, ties to even."""
 
 
-def expand_qonnx(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with QDQ patterns in place of ``Quant``; raises UnsupportedModel for what these cannot say."""
-    return rewrite_dialect(model, RULES)
+def expand_qonnx(model: onnx.ModelProto, refused: list[UnsupportedModel] | None = None) -> onnx.ModelProto:
+    """The model with QDQ patterns in place of ``Quant``; else UnsupportedModel, raised or put into ``refused``."""
+    return rewrite_dialect(model, RULES, refused)
 
 
 @dataclass(frozen=True)

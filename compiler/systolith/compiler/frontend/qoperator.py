@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from ..errors import UnsupportedModel
 from .dialect import Rewriter, Rule, Rules, rewrite_dialect
 
 __all__ = ["RULES", "expand_qoperator"]
@@ -21,9 +22,9 @@ _LAYOUT = ("channels_last", "opset")
 """Attributes of ``com.microsoft`` that the standard operator lacks."""
 
 
-def expand_qoperator(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with QDQ patterns in place of integer layers; raises UnsupportedModel for what these cannot say."""
-    return rewrite_dialect(model, RULES)
+def expand_qoperator(model: onnx.ModelProto, refused: list[UnsupportedModel] | None = None) -> onnx.ModelProto:
+    """The model with QDQ patterns in place of integer layers; else UnsupportedModel, raised or put into ``refused``."""
+    return rewrite_dialect(model, RULES, refused)
 
 
 def _real(rewriter: Rewriter, index: int, axis: int | None = None) -> str:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where each node of a model runs, and how many multiply-accumulates it has."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+import onnx
+
+from systolith.compiler.frontend.fold import static_shapes
+from systolith.compiler.frontend.operators import node_name
+from systolith.compiler.ir import Graph, Node
+
+__all__ = ["PLACES", "macs_of", "place_of"]
+
+PLACES = {
+    "engine": "a layer of the program",
+    "table": "a table of function values",
+    "folded": "part of a layer, or computed at import",
+    "host": "the host, after the run",
+    "refused": "see the problems",
+    "unexamined": "cannot be judged before the problems around it are solved",
+}
+"""Where a node can run, and what that means."""
+
+_HOST = ("ArgMax", "QLinearSoftmax", "Softmax")
+"""Operators that only the host computes."""
+
+
+def macs_of(model: onnx.ModelProto) -> Counter[str]:
+    """Multiply-accumulates by node, padding taps included; zero for nodes without weights or without known shapes.
+
+    ``model`` has standard operators and inferred shapes.
+    """
+    shapes = static_shapes(model)
+    counts: Counter[str] = Counter()
+    for node in model.graph.node:
+        # the quantiser that a layer of the QOperator dialect became has the layer's name too
+        counts[node_name(node)] += _macs(node, shapes)
+    return counts
+
+
+def _macs(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return 0
+    names = (*node.input[:2], node.output[0])
+    if any(name not in shapes for name in names):
+        return 0
+    left, right, result = (shapes[name] for name in names)
+    if node.op_type == "Conv":
+        return math.prod(result) * math.prod(right[1:])
+    if node.op_type == "ConvTranspose":
+        return math.prod(left) * math.prod(right[1:])
+    transposed = any(entry.name == "transA" and entry.i for entry in node.attribute)
+    return math.prod(result) * (left[0] if transposed else left[-1])
+
+
+def place_of(node: onnx.NodeProto, network: Graph | None, refused: Collection[str], unknown: Collection[str]) -> str:
+    """A key of :data:`PLACES`.
+
+    Args:
+        node: of the model as it was read.
+        network: the integer network of what is left of the model; None if nothing is.
+        refused: names of nodes with problems.
+        unknown: names of nodes that were cut with them.
+    """
+    name = node_name(node)
+    if name in refused:
+        return "refused"
+    if name in unknown or network is None:
+        return "unexamined"
+    if node.op_type in _HOST:
+        return "host"
+    own = [
+        made for made in network.nodes if made.op != "View" and made.name.partition(":")[0] == name.partition(":")[0]
+    ]
+    if any(_is_table(made) for made in own) or any(_in_table(made, node.op_type) for made in network.nodes):
+        return "table"
+    return "engine" if own else "folded"
+
+
+def _is_table(node: Node) -> bool:
+    return node.op == "QTable"
+
+
+def _in_table(node: Node, op: str) -> bool:
+    """Whether an operator went into the table behind a layer."""
+    return "table" in node.attributes and op in node.origin[1:]
