@@ -108,7 +108,7 @@ def test_the_refusal_of_a_dynamic_shape_says_how_to_give_it(tmp_path: Path) -> N
     path = relu(("N", 3, "height", 4)).save(tmp_path / "m.onnx", "relu_out")
     with pytest.raises(ShapeError, match=r"give them \(--fix-shape input=1x3xHx4 with numbers for the letters\)"):
         read_model(path)
-    shape = read_model(path, {"input": (1, 3, 8, 4)}).graph.output[0].type.tensor_type.shape
+    shape = read_model(path, shapes={"input": (1, 3, 8, 4)}).graph.output[0].type.tensor_type.shape
     assert [dim.dim_value for dim in shape.dim] == [1, 3, 8, 4]
 
 
