@@ -74,13 +74,14 @@ class Bench:
                     latest[space] = self.memories[space].get(line % link.space_lines(space, self.arch), 0)
 
     async def run(self, ctx: Any) -> None:
-        dut = self.dut
+        dut, before = self.dut, 0
         while True:
             ctx.set(dut.ready, ready := int(self.rng.random() < 0.1))
             _, _, run = await ctx.tick().sample(dut.run)
             if not run:
+                before = ready
                 continue
-            assert ready
+            assert before
             self.sent_at_run.append(self.sent)
             ctx.set(dut.ready, 0)
             ctx.set(dut.running, 1)

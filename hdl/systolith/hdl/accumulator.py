@@ -81,9 +81,9 @@ class Accumulator(wiring.Component):
         line = Signal(SumPayload(arch))
         m.d.comb += [line.data.eq(sums), line.advance.eq(tag.advance)]
         kept = self._banks(m, valid, tag, line) if arch.buffered else self._bank(m, valid, tag, line)
-        base, first = self._base(m, kept, vector)
+        base = self._base(m, kept, vector)
         for column in range(arch.cols):
-            m.d.sync += sums[column].eq(Mux(first, 0, base[column]) + self.psums[column])
+            m.d.sync += sums[column].eq(base[column] + self.psums[column])
         if not arch.buffered:
             m.d.comb += [self.sums.valid.eq(valid & tag.last), self.sums.payload.eq(line)]
         return m
@@ -138,11 +138,16 @@ class Accumulator(wiring.Component):
         m.d.sync += before.eq(bank)
         return bank
 
-    def _base(self, m: Module, kept: Value, vector: data.ArrayLayout) -> tuple[Any, Signal]:
-        """The sums so far when their vector comes, read and registered, and whether they do not count yet."""
+    def _base(self, m: Module, kept: Value, vector: data.ArrayLayout) -> Any:
+        """The sums so far when their vector comes: read, then registered, or zero to begin with.
+
+        The register behind a single memory can be the block RAM's own, so zero is put in after it; behind two banks
+        before it, where it costs nothing.
+        """
         base = Signal(vector, reset_less=True)
-        m.d.sync += base.eq(kept)
-        return base, delayed(m, self.tags.payload.first, 1, 2, "first")
+        first = delayed(m, self.tags.payload.first, 1, 1 if self._arch.buffered else 2, "first")
+        m.d.sync += base.eq(Mux(first, 0, kept) if self._arch.buffered else kept)
+        return base if self._arch.buffered else data.View(vector, Mux(first, 0, base.as_value()))
 
     def _count(self, m: Module, name: str, valid: Value, start: Value) -> Signal:
         """The number of the present vector's pixel."""

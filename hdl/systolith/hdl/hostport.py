@@ -40,9 +40,9 @@ class HostPort(wiring.Component):
         line: Out; the line to write or to read.
         write_<space>, data_<space>: Out; write a line, for the writable spaces.
         read: Out; read ``line`` of all readable spaces.
-        value_<space>: In; the line, from the third cycle after ``read`` until the next, the program's from the
-            second; for all but IDENT.
-        ready: In; a run may begin. run: Out; it does. running: In; high from the cycle after ``run`` to the run's last.
+        value_<space>: In; the line, from the third cycle after ``read`` until the next; for all but IDENT.
+        ready: In; a run may begin, from then on until it does. run: Out; it does, a cycle later. running: In; high from
+            the cycle after ``run`` to the run's last.
     """
 
     def __init__(self, *, arch: Arch) -> None:
@@ -78,9 +78,6 @@ class HostPort(wiring.Component):
         self._left = Signal(self._line_bits + 1, reset_less=True)
         self._word = Signal(range(self._most_words(Space)))
         self._final_word = Signal()
-        # a memory answers late in its cycle
-        self._program = Signal(WORD_BITS, reset_less=True)
-        m.d.sync += self._program.eq(self.value_program)
         self._count_words(m)
         self._gather(m)
         with m.FSM():
@@ -186,15 +183,17 @@ class HostPort(wiring.Component):
         with m.Switch(self._space):
             for space in READABLE[:-1]:
                 with m.Case(space):
-                    value = self._program if space is Space.PROGRAM else getattr(self, f"value_{space.name.lower()}")
+                    value = getattr(self, f"value_{space.name.lower()}")
                     m.d.comb += result.eq(value.word_select(self._word, WORD_BITS))
             with m.Case(Space.IDENT):
                 m.d.comb += result.eq(Value.cast(identity).word_select(self.line[0], WORD_BITS))
         return result
 
     def _run(self, m: Module) -> None:
+        # from a register, since the first window is issued on it
+        m.d.sync += self.run.eq(0)
         with m.State("RUN"), m.If(self.ready):
-            m.d.comb += self.run.eq(1)
+            m.d.sync += self.run.eq(1)
             m.next = "WAIT"
-        with m.State("WAIT"), m.If(~self.running):
+        with m.State("WAIT"), m.If(~self.run & ~self.running):
             self._answer(m, Const(DONE, WORD_BITS), Const(1))
