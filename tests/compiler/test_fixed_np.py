@@ -8,7 +8,14 @@ from systolith.compiler.fixed_np import make_scalers, requantise, residual_add, 
 from systolith.spec import fixed
 from systolith.spec.fixed import LaneWidths
 
-WIDTHS = [LaneWidths(4, 24), LaneWidths(8, 32), LaneWidths(16, 48), LaneWidths(16, 64)]
+WIDTHS = [
+    LaneWidths(4, 24),
+    LaneWidths(8, 32),
+    LaneWidths(16, 48),
+    LaneWidths(16, 64),
+    LaneWidths(8, 32, 2),
+    LaneWidths(16, 64, 4),
+]
 SEED = 31
 
 

@@ -40,6 +40,7 @@ ARCHS = [
     PRESETS["4x4"].with_(name="granule of 2", lane_cycles=2, act_granule=2, acc_depth=33, **_ROOM),
     PRESETS["tiny"].with_(name="weights of 4 bits", weight_bits=4, **_ROOM),
     PRESETS["tiny"].with_(name="activations of 16 bits", act_bits=16, acc_bits=48, **_ROOM),
+    PRESETS["tiny"].with_(name="precise lanes", precision=2, **_ROOM),
 ]
 
 
@@ -47,7 +48,7 @@ def _check(graph: Graph, arch: Arch, seed: int) -> None:
     model = IsaModel(lower(graph, arch))
     for turn in range(2):
         feeds = random_feeds(graph, seed + turn)
-        expected = run_integer(graph, feeds, acc_bits=arch.acc_bits)
+        expected = run_integer(graph, feeds, acc_bits=arch.acc_bits, precision=arch.precision)
         results = model.run(feeds)
         for name in graph.outputs:
             np.testing.assert_array_equal(results[name], expected[name], f"{graph.name}, inference {turn}, seed {seed}")

@@ -41,6 +41,7 @@ ARCHES = {
         name="4x8", rows=4, cols=8, psum_spacing=2, act_segments=2, weight_bits=4, **(SMALL | {"act_lines": 128})
     ),
     "wide activations": Arch(name="16", rows=2, cols=2, psum_spacing=1, act_bits=16, acc_bits=48, **SMALL),
+    "precise": Arch(name="precise", rows=2, cols=2, psum_spacing=1, precision=2, **SMALL),
     "single port": PRESETS["up5k"].with_(**SMALL),
     "bare": PRESETS["tiny"].with_(residual=False, pool=False, **SMALL),
 }

@@ -10,7 +10,7 @@ import pytest
 from systolith.hdl.lanes import Lane, Lanes
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
-from systolith.spec.fixed import LaneWidths, Scaler, make_add_multiplier, make_scaler, requantise, residual_add
+from systolith.spec.fixed import Scaler, make_add_multiplier, make_scaler, requantise, residual_add
 from systolith.spec.timing import OPERAND_DELAY, lane_latency
 from tests.support.simulate import simulate
 
@@ -18,7 +18,7 @@ Element = dict[str, int]
 Config = dict[str, int]
 
 
-def arch_of(act_bits: int, acc_bits: int, *, residual: bool) -> Arch:
+def arch_of(act_bits: int, acc_bits: int, *, residual: bool, precision: int = 0) -> Arch:
     return Arch(
         name=f"{act_bits} bits",
         rows=2,
@@ -27,11 +27,12 @@ def arch_of(act_bits: int, acc_bits: int, *, residual: bool) -> Arch:
         act_bits=act_bits,
         weight_bits=4,
         acc_bits=acc_bits,
+        precision=precision,
         residual=residual,
     )
 
 
-SIZES = [(4, 16), (8, 32), (16, 48)]
+SIZES = [(4, 16, 0), (8, 32, 0), (8, 32, 2), (16, 48, 0), (16, 48, 3)]
 
 
 def clamped(value: int, bits: int) -> int:
@@ -43,7 +44,7 @@ class Cases:
 
     def __init__(self, arch: Arch, seed: int) -> None:
         self.arch, self.rng = arch, random.Random(seed)
-        self.widths = LaneWidths(arch.act_bits, arch.acc_bits)
+        self.widths = arch.lane_widths
         self.top = 1 << (arch.act_bits - 1)
 
     def config(self) -> Config:
@@ -142,11 +143,13 @@ def test_lanes_of_an_arch_are_the_same_hardware() -> None:
 
 
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
-@pytest.mark.parametrize(("act_bits", "acc_bits"), SIZES)
-def test_computes_as_specified(act_bits: int, acc_bits: int, residual: bool) -> None:
-    check(Cases(arch_of(act_bits, acc_bits, residual=residual), seed=act_bits), 6, 250, Target.GENERIC)
+@pytest.mark.parametrize(("act_bits", "acc_bits", "precision"), SIZES)
+def test_computes_as_specified(act_bits: int, acc_bits: int, precision: int, residual: bool) -> None:
+    arch = arch_of(act_bits, acc_bits, residual=residual, precision=precision)
+    check(Cases(arch, seed=act_bits), 6, 250, Target.GENERIC)
 
 
+@pytest.mark.parametrize("precision", [0, 1])
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
-def test_the_ice40_form_computes_the_same(residual: bool) -> None:
-    check(Cases(arch_of(8, 32, residual=residual), seed=1), 2, 200, Target.ICE40)
+def test_the_ice40_form_computes_the_same(residual: bool, precision: int) -> None:
+    check(Cases(arch_of(8, 32, residual=residual, precision=precision), seed=1), 2, 200, Target.ICE40)

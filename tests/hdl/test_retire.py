@@ -12,7 +12,7 @@ from systolith.hdl.payload import Advance
 from systolith.hdl.retire import Retire
 from systolith.spec import link
 from systolith.spec.arch import PRESETS, Arch
-from systolith.spec.fixed import LaneWidths, Scaler, requantise, residual_add
+from systolith.spec.fixed import Scaler, requantise, residual_add
 from systolith.spec.isa import Walk
 from systolith.spec.timing import lanes_after_sum, store_cycles
 from tests.support.simulate import simulate
@@ -32,7 +32,7 @@ class Memories:
     def __init__(self, arch: Arch, rng: random.Random) -> None:
         """Draw."""
         self.arch, self.rng = arch, rng
-        self.widths = LaneWidths(arch.act_bits, arch.acc_bits)
+        self.widths = arch.lane_widths
         half = 1 << (arch.act_bits - 1)
         self.elements = [rng.randrange(-half, half) for _ in range(arch.act_depth)]
         self.params = [[self._parameters() for _ in range(arch.lanes)] for _ in range(arch.param_lines)]

@@ -15,7 +15,7 @@ from systolith.spec.fixed import (
     round_shift,
 )
 
-WIDTHS = [LaneWidths(4, 24), LaneWidths(8, 32), LaneWidths(16, 48)]
+WIDTHS = [LaneWidths(4, 24), LaneWidths(8, 32), LaneWidths(16, 48), LaneWidths(8, 32, 2), LaneWidths(16, 64, 4)]
 WIDE = 1 << 40
 
 factors = st.floats(min_value=2.0**-18, max_value=3.98)
@@ -24,6 +24,11 @@ factors = st.floats(min_value=2.0**-18, max_value=3.98)
 def test_eight_bit_lane_is_18_by_16() -> None:
     eight = LaneWidths(8, 32)
     assert (eight.operand, eight.mult, eight.guard, eight.post, eight.shift) == (18, 16, 8, 24, 6)
+
+
+def test_precision_widens_operand_and_multipliers() -> None:
+    wide = LaneWidths(8, 32, 2)
+    assert (wide.operand, wide.mult, wide.guard, wide.post, wide.add_mult, wide.add_post) == (20, 20, 10, 30, 19, 16)
 
 
 @given(st.integers(-(1 << 60), 1 << 60), st.integers(1, 40))
@@ -39,7 +44,7 @@ def test_requantise_is_within_its_documented_error(widths: LaneWidths, real: flo
     low, high = -(1 << widths.act_bits) + 1, (1 << widths.act_bits) - 1
     got = requantise(acc, make_scaler(real, widths), low, high, widths)
     exact = acc * Fraction(real)
-    bound = Fraction(1, 2) + Fraction(2, 1 << widths.act_bits)
+    bound = Fraction(1, 2) + Fraction(1, 1 << widths.guard) + Fraction(1 << widths.act_bits, 1 << widths.mult)
     clamped = max(Fraction(low), min(Fraction(high), exact))
     assert abs(got - clamped) <= bound
 

@@ -36,9 +36,10 @@ def limits_for(arch: Arch, *, size: int = 6, channels: int = 6, kernel: int = 4)
 def make_samples(graph: Graph, arch: Arch, seed: int, count: int) -> list[Sample]:
     """Random inputs, and every tensor of the graph as the integer reference computes it."""
     samples = []
+    widths = {"acc_bits": arch.acc_bits, "act_bits": arch.act_bits, "precision": arch.precision}
     for index in range(count):
         feeds = random_feeds(graph, seed * 1000 + index)
-        values = run_integer(graph, feeds, acc_bits=arch.acc_bits, act_bits=arch.act_bits, keep=list(graph.tensors))
+        values = run_integer(graph, feeds, **widths, keep=list(graph.tensors))
         expected = {name: values[name] for name in graph.outputs}
         samples.append(Sample(name=f"random {index}", inputs=feeds, expected=expected, layers=values))
     return samples

@@ -14,7 +14,6 @@ from systolith.compiler.nest import Stride, make_loops, make_walk
 from systolith.compiler.overlap import overlap
 from systolith.spec import link
 from systolith.spec.arch import Arch
-from systolith.spec.fixed import LaneWidths
 from systolith.spec.image import Program
 from systolith.spec.isa import MASK_PLACES, Descriptor, Op, Walk, encode_program
 from systolith.spec.link import Space
@@ -125,7 +124,7 @@ class ProgramBuilder:
             self._add_residual(self._walk(quarters[2], outputs), res_zero)
 
     def _add_residual(self, walk: Walk, zero: int) -> None:
-        widths, rng = LaneWidths(self.arch.act_bits, self.arch.acc_bits), self.rng
+        widths, rng = self.arch.lane_widths, self.rng
         one, half = 1 << widths.add_post, 1 << (self.arch.act_bits - 1)
         base = self.descriptors[-1]
         self.descriptors[-1] = replace(
@@ -201,7 +200,7 @@ class ProgramBuilder:
     def _params(self) -> array[int]:
         """Parameter lines whose results spread over the output's range."""
         arch, rng, words = self.arch, self.rng, array("I")
-        slots, widths = link.param_slots(arch), LaneWidths(arch.act_bits, arch.acc_bits)
+        slots, widths = link.param_slots(arch), arch.lane_widths
         share = sum(bits for _, bits in slots.values())
         for _ in range(self.param_lines):
             line = 0

@@ -38,6 +38,7 @@ def run_integer(
     *,
     acc_bits: int = 32,
     act_bits: int | None = None,
+    precision: int = 0,
     keep: Collection[str] | None = None,
 ) -> dict[str, Ints]:
     """Execute an integer-level graph on a batch.
@@ -45,8 +46,9 @@ def run_integer(
     Args:
         graph: integer level, batch 1.
         feeds: every graph input: the engine's signed integers, (N, C, H, W) or (N, C), any N.
-        acc_bits: bits of an accumulator; with ``act_bits`` they decide the lanes' widths.
+        acc_bits: bits of an accumulator; with ``act_bits`` and ``precision`` they decide the lanes' widths.
         act_bits: bits of the engine's activations; the tensors' own if None.
+        precision: further bits of the lanes.
         keep: tensors to return; all of them if None. The others are dropped after their last use.
 
     Returns:
@@ -57,6 +59,10 @@ def run_integer(
         AccumulatorOverflow: a sum does not fit ``acc_bits``.
         systolith.spec.fixed.UnrepresentableScale: a factor the lanes cannot hold.
     """
+
+    def widths(bits: int) -> LaneWidths:
+        return LaneWidths(act_bits or bits, acc_bits, precision)
+
     check_feeds(graph, feeds)
     everything = (*graph.inputs, *(name for node in graph.nodes for name in node.outputs))
     names = everything if keep is None else tuple(keep)
@@ -64,19 +70,19 @@ def run_integer(
     parts = []
     for start in range(0, max(batch, 1), _CHUNK):
         part = {name: np.asarray(feed[start : start + _CHUNK], dtype=np.int64) for name, feed in feeds.items()}
-        parts.append(_run_chunk(graph, part, acc_bits, act_bits, names))
+        parts.append(_run_chunk(graph, part, widths, names))
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 def _run_chunk(
-    graph: Graph, values: dict[str, Ints], acc_bits: int, act_bits: int | None, names: Collection[str]
+    graph: Graph, values: dict[str, Ints], widths: Callable[[int], LaneWidths], names: Collection[str]
 ) -> dict[str, Ints]:
     """All nodes in order on a few images; ``values`` is used up."""
     last_use = {name: node.name for node in graph.nodes for name in node.inputs}
     for node in graph.nodes:
         output = node.outputs[0]
         batch = values[node.inputs[0]].shape[0]
-        result = _OPERATORS[node.op](_Step(graph, node, values, acc_bits, act_bits))
+        result = _OPERATORS[node.op](_Step(graph, node, values, widths))
         values[output] = result.reshape(batch, *graph.tensors[output].shape[1:])
         for name in set(node.inputs).difference(names):
             if last_use[name] == node.name:
@@ -117,13 +123,13 @@ class _Step:
     """One node with its operands: what every operator below reads."""
 
     def __init__(
-        self, graph: Graph, node: Node, values: Mapping[str, Ints], acc_bits: int, act_bits: int | None
+        self, graph: Graph, node: Node, values: Mapping[str, Ints], widths: Callable[[int], LaneWidths]
     ) -> None:
         self.graph, self.node = graph, node
         self.attributes: Mapping[str, Any] = node.attributes
         self._values = values
         self.own: QParams = node.attributes.get("inner") or _qparams(graph, node.outputs[0])
-        self.widths = LaneWidths(act_bits or self.own.bits, acc_bits)
+        self.widths = widths(self.own.bits)
 
     def relative(self, index: int) -> Ints:
         """Input ``index`` relative to its zero point, (N, C, H, W)."""

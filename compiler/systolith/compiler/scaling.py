@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from systolith.spec.fixed import LaneWidths, UnrepresentableScale, make_add_multiplier, make_scaler
+from systolith.spec.fixed import UnrepresentableScale, make_add_multiplier, make_scaler
 
 from .errors import QuantisationError
 from .ir import AddAttributes, Node
@@ -24,7 +24,7 @@ def lane_table(node: Node, ctx: Context, bias: Ints, factors: Iterable[float], m
     Raises:
         QuantisationError: a factor is not representable; the message names the channel.
     """
-    widths = LaneWidths(ctx.arch.act_bits, ctx.arch.acc_bits)
+    widths = ctx.arch.lane_widths
     pairs = []
     for channel, factor in enumerate(factors):
         try:
@@ -57,7 +57,7 @@ def check_accumulator(node: Node, ctx: Context, low: Ints, high: Ints, bias: Int
 
 
 def _add_fields(node: Node, ctx: Context, add: AddAttributes, residual: str) -> dict[str, Any]:
-    widths = LaneWidths(ctx.arch.act_bits, ctx.arch.acc_bits)
+    widths = ctx.arch.lane_widths
     try:
         factors = {name: make_add_multiplier(getattr(add, name), widths) for name in ("m_own", "m_res")}
     except UnrepresentableScale as error:

@@ -19,7 +19,6 @@ from systolith.hdl.payload import LaneConfig, LanePayload
 from systolith.hdl.skew import delayed
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
-from systolith.spec.fixed import LaneWidths
 from systolith.spec.timing import OPERAND_DELAY
 
 __all__ = ["Lane", "Lanes"]
@@ -75,7 +74,7 @@ class Lane(wiring.Component):
         """Build for the widths of ``arch``."""
         self._arch = arch
         self._target = target
-        self._widths = LaneWidths(arch.act_bits, arch.acc_bits)
+        self._widths = arch.lane_widths
         super().__init__(
             {
                 "config": In(LaneConfig(arch)),
@@ -181,7 +180,7 @@ class Lanes(wiring.Component):
         m.d.comb += config.eq(self.config)
         if self._arch.residual:
             with m.If(~self.config.residual):
-                one = 1 << LaneWidths(self._arch.act_bits, self._arch.acc_bits).add_post
+                one = 1 << self._arch.lane_widths.add_post
                 m.d.comb += [config.m_own.eq(one), config.m_res.eq(0)]
                 m.d.comb += [config.lo_sum.eq(config.lo), config.hi_sum.eq(config.hi)]
         return config

@@ -7,7 +7,6 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, enum, stream
 
 from systolith.spec.arch import Arch, clog2
-from systolith.spec.fixed import LaneWidths
 
 __all__ = [
     "Advance",
@@ -107,7 +106,7 @@ class LanePayload(data.StructLayout):
 
     def __init__(self, arch: Arch) -> None:
         """Take the widths of ``arch``; without ``arch.residual`` there is no operand."""
-        widths = LaneWidths(arch.act_bits, arch.acc_bits)
+        widths = arch.lane_widths
         members: dict[str, object] = {
             "acc": signed(arch.acc_bits),
             "bias": signed(arch.acc_bits),
@@ -124,7 +123,7 @@ class LaneConfig(data.StructLayout):
 
     def __init__(self, arch: Arch) -> None:
         """Take the widths of ``arch``; without ``arch.residual`` only the first three members exist."""
-        widths = LaneWidths(arch.act_bits, arch.acc_bits)
+        widths = arch.lane_widths
         delta = signed(widths.delta)
         members: dict[str, object] = {"out_zero": signed(arch.act_bits), "lo": delta, "hi": delta}
         if arch.residual:

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from .fixed import LaneWidths
+
 __all__ = ["PRESETS", "Arch", "ArchError", "clog2", "load_arch"]
 
 
@@ -51,6 +53,9 @@ class Arch:
     """Bits of a (signed) weight, 2..16."""
     acc_bits: int = 32
     """Bits of an accumulator, 16..64."""
+    precision: int = 0
+    """Bits of the lanes' arithmetic beyond those that one 18 x 18 multiplier takes, 0..4. The results are then closer
+    to those of real numbers, for wider multipliers (:class:`~systolith.spec.fixed.LaneWidths`)."""
     psum_spacing: int = 4
     """Rows summed combinationally between two partial-sum registers. Power of two dividing ``rows``."""
     weight_rows: int = 1
@@ -118,6 +123,7 @@ class Arch:
             "act_bits": (4, 16),
             "weight_bits": (2, 16),
             "acc_bits": (16, 64),
+            "precision": (0, 4),
             "dim_bits": (4, 16),
             "counter_bits": (16, 32),
             "acc_depth": (4, 1 << 16),
@@ -211,6 +217,11 @@ class Arch:
         return self.act_addr_bits + 1
 
     @property
+    def lane_widths(self) -> LaneWidths:
+        """Widths of the lanes' arithmetic."""
+        return LaneWidths(self.act_bits, self.acc_bits, self.precision)
+
+    @property
     def product_bits(self) -> int:
         """Bits of one product."""
         return self.act_bits + self.weight_bits
@@ -280,6 +291,7 @@ def _presets() -> dict[str, Arch]:
         acc_depth=256,
         param_lines=256,
         program_words=512,
+        dim_bits=8,
         counter_bits=24,
         residual=False,
     )

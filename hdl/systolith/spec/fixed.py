@@ -20,13 +20,14 @@ Integer-Arithmetic-Only Inference*, 2018, section 2.2), with ``M`` held as a nor
 **Error.** For an 8-bit output the operand is 18 bits and the multiplier 16 (one DSP multiplier). Flooring loses
 less than 2**-8 of an output LSB and the multiplier's rounding at most 2**-8 of one over the output's range, so the
 value before the final rounding is within 2**-7 LSB of the exact real product: well under a quarter. Where ``M`` is
-a power of two and no bit is shifted out, the result is exact.
+a power of two and no bit is shifted out, the result is exact. Each bit of ``precision`` halves what flooring loses and
+quarters the multiplier's share.
 
 **Residual add.** ``d = round(d1 * m1 + dr * m2)`` with ``m = M * 2**ADD_POST`` rounded, for the convolution's own
 result ``d1`` (already rounded and saturated to its scale, as the QDQ graph does) and the other branch's
 ``dr = r - zero_point``. Error before the final rounding: below 2**-6 LSB for 8 bits.
 
-All widths follow from the activation width ``n``: see :class:`LaneWidths`.
+All widths follow from the activation width ``n`` and the precision: see :class:`LaneWidths`.
 """
 
 from __future__ import annotations
@@ -54,35 +55,39 @@ class UnrepresentableScale(ValueError):
 
 @dataclass(frozen=True)
 class LaneWidths:
-    """Widths of the requantiser lane for ``act_bits``-bit activations and ``acc_bits``-bit accumulators."""
+    """Widths of the requantiser lane for ``act_bits``-bit activations and ``acc_bits``-bit accumulators.
+
+    ``precision`` are bits beyond those that one DSP multiplier takes.
+    """
 
     act_bits: int
     acc_bits: int
+    precision: int = 0
 
     @property
     def guard(self) -> int:
         """Bits kept below the output's LSB by the pre-shift."""
-        return self.act_bits
+        return self.act_bits + self.precision
 
     @property
     def headroom(self) -> int:
         """Bits the accumulator is shifted left first, so that multipliers up to 4 are representable."""
-        return self.act_bits + 2
+        return self.guard + 2
 
     @property
     def operand(self) -> int:
         """Signed bits of the multiplicand after the pre-shift."""
-        return 2 * self.act_bits + 2
+        return self.act_bits + self.guard + 2
 
     @property
     def mult(self) -> int:
         """Unsigned bits of the multiplier."""
-        return 2 * self.act_bits
+        return 2 * self.guard
 
     @property
     def post(self) -> int:
         """The fixed right shift after the multiplication."""
-        return 3 * self.act_bits
+        return self.guard + self.mult
 
     @property
     def max_shift(self) -> int:
@@ -102,12 +107,12 @@ class LaneWidths:
     @property
     def add_mult(self) -> int:
         """Unsigned bits of a residual-add multiplier."""
-        return 2 * self.act_bits + 1
+        return self.act_bits + self.guard + 1
 
     @property
     def add_post(self) -> int:
         """The fixed right shift of the residual add; multipliers below 8 are representable."""
-        return 2 * self.act_bits - 2
+        return self.act_bits + self.guard - 2
 
 
 @dataclass(frozen=True)

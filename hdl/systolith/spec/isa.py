@@ -259,7 +259,7 @@ class Slot:
 
 
 def _lane(arch: Arch) -> LaneWidths:
-    return LaneWidths(arch.act_bits, arch.acc_bits)
+    return arch.lane_widths
 
 
 def _address(arch: Arch) -> int:

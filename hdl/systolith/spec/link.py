@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 from .arch import Arch
-from .fixed import LaneWidths
 from .isa import WORD_BITS
 
 __all__ = [
@@ -147,7 +146,7 @@ def param_slots(arch: Arch) -> dict[str, tuple[int, int]]:
 
     Lane ``i`` of the line starts at ``i`` times the sum of the widths.
     """
-    widths = LaneWidths(arch.act_bits, arch.acc_bits)
+    widths = arch.lane_widths
     sizes = {"bias": arch.acc_bits, "multiplier": widths.mult, "shift": widths.shift}
     slots, offset = {}, 0
     for name, bits in sizes.items():

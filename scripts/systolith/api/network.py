@@ -84,7 +84,8 @@ def random_inputs(network: Graph, count: int, seed: int) -> list[dict[str, Ints]
 
 def make_sample(network: Graph, program: Program, name: str, feeds: Mapping[str, Ints]) -> Sample:
     """A sample for :func:`systolith.testbench.verify.verify`: the reference's outputs and all its inner tensors."""
-    values = run_integer(network, feeds, acc_bits=program.arch.acc_bits, keep=list(network.tensors))
+    arch = program.arch
+    values = run_integer(network, feeds, acc_bits=arch.acc_bits, precision=arch.precision, keep=list(network.tensors))
     return Sample(name=name, inputs=dict(feeds), expected={key: values[key] for key in network.outputs}, layers=values)
 
 
@@ -102,9 +103,9 @@ class ReferenceBackend:
 
     def run(self, program: Program, inputs: Sequence[Mapping[str, Ints]]) -> list[RunResult]:
         """One result for each element of ``inputs``."""
-        acc_bits = program.arch.acc_bits
+        widths = {"acc_bits": program.arch.acc_bits, "precision": program.arch.precision}
         keep = self.network.outputs
-        return [RunResult(run_integer(self.network, feeds, acc_bits=acc_bits, keep=keep)) for feeds in inputs]
+        return [RunResult(run_integer(self.network, feeds, **widths, keep=keep)) for feeds in inputs]
 
 
 class IsaBackend:

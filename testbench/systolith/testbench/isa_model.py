@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from systolith.spec import link
 from systolith.spec.arch import Arch
-from systolith.spec.fixed import LaneWidths
 from systolith.spec.image import Program, TensorMap
 from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, decode_program, output_counts
 from systolith.spec.link import Space
@@ -133,7 +132,7 @@ class _Lanes:
     """The requantiser lanes on whole arrays: :mod:`systolith.spec.fixed`, element by element."""
 
     def __init__(self, arch: Arch) -> None:
-        self._widths = LaneWidths(arch.act_bits, arch.acc_bits)
+        self._widths = arch.lane_widths
         wide = self._widths.operand + self._widths.mult > _EXACT_BITS
         self._dtype: type = object if wide else np.int64
 
