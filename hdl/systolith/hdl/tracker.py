@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -65,11 +65,13 @@ class Tracker(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         here, real = Signal(Candidate(self._arch), name="here"), Signal(name="real")
-        begins, closes, load = self._begins(m), Signal(), Signal()
+        lag_ends, closes, load = self._lag(m), Signal(), Signal()
+        # the step comes late and must not pass more than this
+        at_once, with_step = self.start & (self.fields.lag == 0), real | lag_ends
         m.d.comb += [
             self.candidate.eq(here),
             closes.eq(here.emit & here.last & (here.advance == Advance.END)),
-            load.eq(begins | (self.step & real)),
+            load.eq(at_once | (self.step & with_step)),
         ]
         with m.If(self.start):
             m.d.sync += self.busy.eq(1)
@@ -80,16 +82,14 @@ class Tracker(wiring.Component):
         self._follow(m, load, closes, here)
         return m
 
-    def _begins(self, m: Module) -> Signal:
-        """Whether the next window is the first candidate's."""
-        left, lagging, begins = Signal(len(self.fields.lag)), Signal(name="lagging"), Signal(name="begins")
-        ends = lagging & (left == 1)
+    def _lag(self, m: Module) -> Value:
+        """Whether the windows are ahead of the first candidate for the last time."""
+        left, lagging = Signal(len(self.fields.lag)), Signal(name="lagging")
         with m.If(self.start):
             m.d.sync += [left.eq(self.fields.lag), lagging.eq(self.fields.lag != 0)]
         with m.Elif(self.step & lagging):
             m.d.sync += [left.eq(left - 1), lagging.eq(left != 1)]
-        m.d.comb += begins.eq((self.start & (self.fields.lag == 0)) | (self.step & ends))
-        return begins
+        return lagging & (left == 1)
 
     def _follow(self, m: Module, load: Signal, closes: Signal, here: Any) -> None:
         """The counters, and what they say of the candidate to come; none comes after the one that ``closes``.
