@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from . import float_ops
+from . import elementwise, float_ops
 from .errors import ShapeError, VerifyError
 from .interp_movement import SHAPED_RULES
 from .ir import Graph, Node
@@ -151,7 +151,7 @@ def _dequantize(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 _RULES: Mapping[str, Rule] = {
-    "Add": lambda node, operands: operands[0] + operands[1],
+    **dict.fromkeys(elementwise.ELEMENTWISE_ATTRIBUTES, elementwise.evaluate),
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
     "Clip": lambda node, operands: np.clip(operands[0], node.attributes["min"], node.attributes["max"]),

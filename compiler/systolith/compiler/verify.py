@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .elementwise import ELEMENTWISE_ATTRIBUTES
 from .errors import VerifyError
 from .ir import Graph, Node
 from .verify_integer import ATTRIBUTES as INTEGER_ATTRIBUTES
@@ -20,7 +21,7 @@ __all__ = ["is_integer_level", "verify"]
 _WINDOW = frozenset({"kernel_shape", "strides", "pads", "dilations"})
 
 _FLOAT_ATTRIBUTES: Mapping[str, frozenset[str]] = {
-    "Add": frozenset(),
+    **ELEMENTWISE_ATTRIBUTES,
     "ArgMax": frozenset({"axis", "keepdims", "select_last_index"}),
     "AveragePool": _WINDOW | {"count_include_pad"},
     "BatchNormalization": frozenset({"epsilon"}),

@@ -66,8 +66,8 @@ def test_external_weights(tmp_path: Path) -> None:
 
 def test_refusals_are_one_line(tmp_path: Path) -> None:
     builder = ModelBuilder((1, 3))
-    out = builder.add("Mul", "input", "input", name="square")
-    with pytest.raises(UnsupportedModel, match="square") as caught:
+    out = builder.add("Expand", "input", builder.constant([1, 3], np.int64), name="wide")
+    with pytest.raises(UnsupportedModel, match="wide") as caught:
         load_model(builder.save(tmp_path / "net.onnx", out))
     assert "\n" not in str(caught.value)
 

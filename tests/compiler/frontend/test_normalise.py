@@ -166,8 +166,10 @@ def test_refuses_a_used_dropout_mask() -> None:
 
 def test_refuses_folded_operators_on_activations() -> None:
     builder = ModelBuilder((1, 4))
-    out = builder.add("Mul", "input", "input", name="square")
-    with pytest.raises(UnsupportedModel, match=r"node 'square' \(Mul\): operator Mul on activations is not supported"):
+    out = builder.add("Expand", "input", builder.constant([1, 4], np.int64), name="wide")
+    with pytest.raises(
+        UnsupportedModel, match=r"node 'wide' \(Expand\): operator Expand on activations is not supported"
+    ):
         read(builder, out)
 
 

@@ -20,9 +20,17 @@ from ..errors import UnsupportedModel
 from .onnx_file import infer_shapes, opset_version
 from .operators import COMPUTED, FOLDED, node_name
 
-__all__ = ["fold_constants", "static_shapes"]
+__all__ = ["fold_constants", "static_shapes", "static_types"]
 
 Arrays = dict[str, NDArray[Any]]
+
+
+def static_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Element types of all tensors that have one, as ``onnx.TensorProto`` numbers them."""
+    graph = model.graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
 def static_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
@@ -71,7 +79,7 @@ def _operands(node: onnx.NodeProto, known: Arrays, shapes: Mapping[str, tuple[in
     if node.op_type == "Shape" and node.input[0] in shapes:
         return {node.input[0]: np.zeros(shapes[node.input[0]], np.float32)}
     names = [name for name in node.input if name]
-    foldable = node.op_type in COMPUTED or node.op_type in FOLDED
+    foldable = node.op_type in (*COMPUTED, *FOLDED)
     if not foldable or not all(name in known for name in names):
         return None
     return {name: known[name] for name in names}

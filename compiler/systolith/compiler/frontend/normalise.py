@@ -9,7 +9,8 @@ Conv, ConvTranspose                           the same, all attributes explicit 
 MaxPool, GlobalMaxPool                        MaxPool, explicit geometry; ceil_mode became pads
 AveragePool, GlobalAveragePool                AveragePool, the same, and ``count_include_pad``
 Gemm                                          Gemm with ``alpha``, ``beta``, ``transA``, ``transB``
-MatMul, Add, Relu                             themselves, without attributes
+MatMul, Relu                                  themselves, without attributes
+elementwise operators                         see :mod:`.normalise_elementwise`
 BatchNormalization                            the same with ``epsilon``, inference only
 Clip (attributes or inputs)                   Clip with ``min``, ``max`` (infinite where left out)
 Flatten, Reshape, Squeeze, Unsqueeze          Reshape with ``shape``, the static result, batch included
@@ -34,6 +35,7 @@ from numpy.typing import NDArray
 
 from ..ir import Node
 from .lift import Rule, on_images
+from .normalise_elementwise import ELEMENTWISE_RULES
 from .normalise_movement import MOVEMENT_RULES
 from .normalise_reduce import argmax, reduce_mean
 from .normalise_resize import resize
@@ -58,11 +60,6 @@ def normalise(raw: RawNode) -> Expansion:
 
 
 def _plain(raw: RawNode) -> Node:
-    return raw.node()
-
-
-def _sum(raw: RawNode) -> Node:
-    raw.keep_broadcast()
     return raw.node()
 
 
@@ -160,7 +157,7 @@ def _check_codes(raw: RawNode, codes: NDArray[Any] | None) -> None:
 
 
 _RULES: Mapping[str, Rule] = {
-    "Add": _sum,
+    **ELEMENTWISE_RULES,
     "ArgMax": argmax,
     "AveragePool": on_images(pool),
     "BatchNormalization": _batch_norm,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelFileError, ShapeError, WeightError
 from ..ir import Graph, Node, Tensor
-from .fold import fold_constants, static_shapes
+from .fold import fold_constants, static_shapes, static_types
 from .normalise import normalise
 from .onnx_file import opset_version, real_inputs
 from .operators import node_name
@@ -84,10 +84,12 @@ def _live(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], constan
     """The nodes some output depends on, in order, with unused results renamed to the empty string."""
     needed = {value.name for value in model.graph.output}
     live: list[RawNode] = []
+    types = static_types(model)
     for proto in reversed(model.graph.node):
         outputs = tuple(name if name in needed else "" for name in proto.output)
         if any(outputs):
-            live.append(_raw(proto, outputs, opset_version(model), shapes, constants))
+            raw = _raw(proto, outputs, opset_version(model), shapes, constants)
+            live.append(replace(raw, types=types))
             needed.update(name for name in proto.input if name)
     return live[::-1]
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 import onnx
 
+from ..elementwise import BINARY, UNARY
 from ..errors import UnsupportedModel
 
 __all__ = [
     "COMPUTED",
     "DIALECTS",
+    "ELEMENTWISE",
     "FOLDED",
     "QONNX_DOMAINS",
     "QUANTISERS",
@@ -20,8 +22,11 @@ __all__ = [
     "unsupported_operators",
 ]
 
+ELEMENTWISE = tuple(sorted({*UNARY, *BINARY, "Mean", "Sum"}))
+"""Functions of each element of a tensor, or of the elements of several at one place."""
+
 COMPUTED = (
-    "Add",
+    *ELEMENTWISE,
     "ArgMax",
     "AveragePool",
     "BatchNormalization",
@@ -59,15 +64,10 @@ FOLDED = (
     "Cast",
     "Constant",
     "ConstantOfShape",
-    "Div",
     "Expand",
     "Gather",
-    "Mul",
-    "Neg",
     "Range",
     "Shape",
-    "Sqrt",
-    "Sub",
 )
 """Operators that are only computed here, on constants; like :data:`COMPUTED` where all operands are constant."""
 

@@ -41,6 +41,8 @@ class RawNode:
     """Axis 0 of every activation is the batch, whose samples must not mix; else axis 0 is an axis like any other."""
     parameters: Collection[str] = frozenset()
     """Tensors that depend on no input of the network: the constants and what is computed from them alone."""
+    types: Mapping[str, int] = field(default_factory=dict)
+    """Element types by tensor, as ``onnx.TensorProto`` numbers them, where known."""
 
     def refuse(self, problem: str, accepted: str, advice: str = "") -> UnsupportedModel:
         """The refusal of this node."""
