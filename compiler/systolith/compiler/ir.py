@@ -53,7 +53,8 @@ bound. Real factors are Python floats / float64; every back end turns them into 
     A residual add comes before the table.
 
 ``View``, input ``(x,)``
-    The same elements in another shape, such that the NHWC order does not change: (N, C, 1, 1) <-> (N, C).
+    The same integers in another shape, such that the NHWC order does not change: (N, C, 1, 1) <-> (N, C). They may
+    mean something else: the scale may differ, the zero point may not.
 
 The sums above are exact integers; ``round(factor * v)`` is :func:`systolith.spec.fixed.requantise` and the add is
 :func:`systolith.spec.fixed.residual_add`.

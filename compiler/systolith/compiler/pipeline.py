@@ -22,6 +22,7 @@ from .lower import lower
 from .passes.drop_requant import drop_requant
 from .passes.fuse_add import fuse_add
 from .passes.fuse_table import fuse_table
+from .passes.legalise import legalise
 from .passes.prepare import prepare_float
 from .quantise import quantise
 from .quantise_config import QuantiseConfig
@@ -80,6 +81,8 @@ def quantise_network(
     if not is_integer_level(graph):
         if data is None:
             raise CalibrationError(f"network {graph.name!r} is float; give calibration inputs (--calib DATA.npz)")
+        graph = legalise(graph, tables=config.tables)
+        observe("legalise", graph)
         graph = quantise(graph, calibrate(graph, data, config), config)
         observe("quantise", graph)
     for step in (drop_requant, fuse_add, fuse_table):

@@ -14,6 +14,7 @@ from .calibrate import Calibration
 from .ir import Graph, Node
 from .quantise_builder import Builder
 from .quantise_config import QuantiseConfig
+from .quantise_elementwise import ELEMENTWISE_RULES
 from .quantise_layers import convolution, matrix_product
 from .quantise_vector import addition, average_pool, max_pool, requantisation, reshape
 from .verify import verify
@@ -48,6 +49,7 @@ def quantise(graph: Graph, calibration: Calibration, config: QuantiseConfig) -> 
 
 
 _RULES: Mapping[str, Callable[[Builder, Node], None]] = {
+    **ELEMENTWISE_RULES,
     "Add": addition,
     "AveragePool": average_pool,
     "Clip": requantisation,

@@ -10,7 +10,7 @@ from .ir import AddAttributes, Node, QParams, Tensor
 from .quantise_builder import Builder
 from .verify_integer import image_shape
 
-__all__ = ["addition", "average_pool", "max_pool", "requantisation", "reshape"]
+__all__ = ["addition", "average_pool", "existing", "max_pool", "requantisation", "reshape"]
 
 
 def max_pool(builder: Builder, node: Node) -> None:
@@ -60,7 +60,7 @@ def addition(builder: Builder, node: Node) -> None:
     shapes = [builder.graph.tensors[name].shape for name in (*node.inputs, *node.outputs)]
     if len(set(shapes)) != 1:
         raise builder.refuse(node, f"it adds {list(shapes[0])} and {list(shapes[1])}", "operands of one shape")
-    sources = [_existing(builder, node, name) for name in node.inputs]
+    sources = [existing(builder, node, name) for name in node.inputs]
     scales = [builder.params(name).scale for name in node.inputs]
     params = builder.define(node.outputs[0], builder.add_scale(max(scales)))
     lo, hi = builder.bounds(node, params)
@@ -70,19 +70,19 @@ def addition(builder: Builder, node: Node) -> None:
 
 def requantisation(builder: Builder, node: Node) -> None:
     """A ``Relu`` or ``Clip`` that stands alone to ``QRequant``."""
-    source = _existing(builder, node, node.inputs[0])
+    source = existing(builder, node, node.inputs[0])
     scale = builder.params(node.inputs[0]).scale
     params = builder.define(node.outputs[0], builder.factor_scale(scale))
     lo, hi = builder.bounds(node, params)
     builder.emit(node, "QRequant", (source,), {"factor": scale / params.scale, "lo": lo, "hi": hi})
 
 
-def _existing(builder: Builder, node: Node, name: str) -> str:
+def existing(builder: Builder, node: Node, name: str) -> str:
     """An operand that exists at the integer level in the shape the node sees."""
     source = builder.source(name)
-    if source.name != name:
+    if source.shape != builder.graph.tensors[name].shape:
         raise builder.refuse(node, f"it reads {name!r}, a flattened map", "a Gemm behind a Flatten of a map")
-    return name
+    return source.name
 
 
 def reshape(builder: Builder, node: Node) -> None:
@@ -93,7 +93,7 @@ def reshape(builder: Builder, node: Node) -> None:
         builder.emit(node, "View", (source.name,), {})
         return
     _check_readers(builder, node, source)
-    builder.alias(node.outputs[0], source)
+    builder.alias(node.outputs[0], source, builder.params(node.inputs[0]))
 
 
 def _check_readers(builder: Builder, node: Node, source: Tensor) -> None:

@@ -30,7 +30,7 @@ SAMPLES = 32
 Step = Callable[[str, int, int], None]
 """Told a step's name, how many are done, of how many."""
 
-_STEPS = ("import", "prepare", "quantise", "drop_requant", "fuse_add", "fuse_table", "emit", "Verilog")
+_STEPS = ("import", "prepare", "legalise", "quantise", "drop_requant", "fuse_add", "fuse_table", "emit", "Verilog")
 
 
 def no_step(step: str, done: int, total: int) -> None:

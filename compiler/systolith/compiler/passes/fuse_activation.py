@@ -14,7 +14,10 @@ from dataclasses import replace
 from ..ir import Graph, Node
 from .rewrite import fusable_producer, rebuild
 
-__all__ = ["activation_bounds", "fuse_activation"]
+__all__ = ["Bounds", "activation_bounds", "bounds_of", "fuse_activation", "limited"]
+
+Bounds = tuple[float, float]
+"""Lower and upper end of a clamp, infinite where there is none."""
 
 _PRODUCERS = ("Add", "AveragePool", "Clip", "Conv", "Gemm", "MaxPool", "Relu")
 
@@ -28,17 +31,21 @@ def fuse_activation(graph: Graph) -> Graph:
         graph = _fused(graph, *found)
 
 
-def activation_bounds(node: Node) -> tuple[float, float]:
+def bounds_of(node: Node) -> Bounds:
+    """What is fused into a node as bounds of its result."""
+    return node.attributes.get("lower", -math.inf), node.attributes.get("upper", math.inf)
+
+
+def activation_bounds(node: Node) -> Bounds:
     """What a node's result is clamped to: by its own operator and by what is fused into it."""
     own = {
         "Relu": (0.0, math.inf),
         "Clip": (node.attributes.get("min", -math.inf), node.attributes.get("max", math.inf)),
     }
-    lower, upper = own.get(node.op, (-math.inf, math.inf))
-    return _then((lower, upper), (node.attributes.get("lower", -math.inf), node.attributes.get("upper", math.inf)))
+    return limited(own.get(node.op, (-math.inf, math.inf)), bounds_of(node))
 
 
-def _then(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+def limited(first: Bounds, second: Bounds) -> Bounds:
     """One clamp that does the work of two."""
     low, high = second
     return min(max(first[0], low), high), min(max(first[1], low), high)
@@ -52,7 +59,7 @@ def _pair(graph: Graph, node: Node) -> tuple[Node, Node] | None:
 
 
 def _fused(graph: Graph, producer: Node, activation: Node) -> Graph:
-    lower, upper = _then(activation_bounds(producer), activation_bounds(activation))
+    lower, upper = limited(activation_bounds(producer), activation_bounds(activation))
     fused = replace(
         producer,
         outputs=activation.outputs,

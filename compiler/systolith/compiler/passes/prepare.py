@@ -8,12 +8,15 @@ from collections.abc import Callable
 from ..ir import Graph
 from ..verify import verify
 from .drop_identities import drop_identities
-from .fold_batch_norm import fold_batch_norm
+from .fold_affine import fold_affine
+from .fold_affine_forward import fold_affine_forward
 from .fuse_activation import fuse_activation
-from .fuse_bias import fuse_bias
+from .fuse_chain import fuse_chain
+from .merge_common import merge_common
 from .normalise_gemm import normalise_gemm
 from .remove_dead_code import remove_dead_code
 from .sink_reshapes import sink_reshapes
+from .spell_out import spell_out
 from .split_tail import split_tail
 
 __all__ = ["FLOAT_PASSES", "prepare_float"]
@@ -22,12 +25,18 @@ FLOAT_PASSES: tuple[Callable[[Graph], Graph], ...] = (
     drop_identities,
     split_tail,
     normalise_gemm,
+    spell_out,
+    merge_common,
     sink_reshapes,
-    fuse_bias,
-    fold_batch_norm,
-    # A bias may also follow the batch normalisation.
-    fuse_bias,
+    fold_affine,
     fuse_activation,
+    # A factor may also follow the activation, and another activation the factor.
+    fold_affine,
+    fuse_activation,
+    fuse_chain,
+    # A chain has one operand and goes in front of a reshape.
+    sink_reshapes,
+    fold_affine_forward,
     # Merged reshapes may have become identities.
     drop_identities,
     remove_dead_code,

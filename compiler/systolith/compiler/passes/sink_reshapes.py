@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Move reshapes behind activations and merge them, so that an activation meets the layer it belongs to.
 
-Before: ``Reshape -> Relu`` (or ``Clip``), or ``Reshape -> Reshape``.
+Before: ``Reshape -> Relu`` (or ``Clip``, or another function of each element), or ``Reshape -> Reshape``.
 After: ``Relu -> Reshape``; one ``Reshape`` with the last shape. Reshapes keep the batch axis, so both are exact.
 Does not apply where the first Reshape has other readers or is a graph output.
 """
@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..elementwise import UNARY
 from ..ir import Graph, Node, Tensor
-from .rewrite import fusable_producer, rebuild
+from .rewrite import fusable_producer, rebuild, renamed
 
 __all__ = ["sink_reshapes"]
+
+_MOVED = frozenset({*UNARY, "Clip", "Elementwise", "Relu", "Reshape"})
+"""Operators whose only tensor is their first operand, and that do not care for its shape."""
 
 
 def sink_reshapes(graph: Graph) -> Graph:
@@ -26,7 +30,7 @@ def sink_reshapes(graph: Graph) -> Graph:
 
 
 def _pair(graph: Graph, node: Node) -> tuple[Node, Node] | None:
-    if node.op not in ("Relu", "Clip", "Reshape"):
+    if node.op not in _MOVED:
         return None
     first = fusable_producer(graph, node.inputs[0], ("Reshape",))
     return (first, node) if first else None
@@ -40,9 +44,19 @@ def _merged(graph: Graph, first: Node, second: Node) -> Graph:
 def _swapped(graph: Graph, reshape: Node, activation: Node) -> Graph:
     """The tensor between the two keeps its name and takes the shape before the Reshape."""
     between, result = reshape.outputs[0], activation.outputs[0]
-    early = replace(activation, inputs=reshape.inputs, outputs=(between,))
+    early = _reading(activation, reshape.inputs[0], between)
     late = replace(reshape, inputs=(between,), outputs=(result,))
     swap = {reshape.name: early, activation.name: late}
     shape = graph.tensors[reshape.inputs[0]].shape
     tensors = {**graph.tensors, between: Tensor(between, shape)}
     return rebuild(graph.with_(tensors=tensors), [swap.get(node.name, node) for node in graph.nodes])
+
+
+def _reading(activation: Node, source: str, result: str) -> Node:
+    """The activation from ``source`` to ``result``, its steps too where it is a chain."""
+    old = activation.inputs[0]
+    early = replace(renamed(activation, {old: source}), outputs=(result,))
+    if "steps" not in early.attributes:
+        return early
+    steps = tuple(renamed(step, {old: source}) for step in early.attributes["steps"])
+    return replace(early, attributes={**early.attributes, "steps": steps})

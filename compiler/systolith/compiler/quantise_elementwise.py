@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantise functions of each element: a table of all of them, or, for a positive factor, nothing but another scale.
+
+A table's entry is the function of a dequantised integer, computed in float64, clamped and quantised to the output's
+calibrated range (ties to even). Where the function is not a number, the nearest integer with a value decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .elementwise import UNARY, evaluate
+from .errors import UnsupportedModel
+from .ir import Node, QParams
+from .passes.affine import affine_of, is_rescaling
+from .passes.fuse_activation import activation_bounds
+from .quantise_builder import Builder
+from .quantise_vector import existing
+
+__all__ = ["ELEMENTWISE_RULES", "multiplication", "table"]
+
+Floats = NDArray[np.float64]
+
+_TABLES = "an arch with tables (systolith archs)"
+
+
+def table(builder: Builder, node: Node) -> None:
+    """A function of one tensor to ``QTable``."""
+    if not builder.config.tables:
+        raise builder.refuse(
+            node,
+            "it needs a table of function values, which the engine lacks",
+            f"{_TABLES}, or activations that are bounds or slopes (Relu, Clip, HardSigmoid, LeakyRelu, PRelu)",
+        )
+    source, params = existing(builder, node, node.inputs[0]), builder.params(node.inputs[0])
+    result = builder.define(node.outputs[0])
+    entries = _entries(builder, node, params, result)
+    builder.emit(node, "QTable", (source,), {"table": builder.constant(node, "table", entries)})
+
+
+def _entries(builder: Builder, node: Node, params: QParams, result: QParams) -> NDArray[np.int64]:
+    x = params.scale * (np.arange(params.low, params.high + 1, dtype=np.float64) - params.zero_point)
+    numbers = [builder.graph.constant(name).astype(np.float64).reshape(()) for name in node.inputs[1:]]
+    y = _filled(builder, node, evaluate(node, [x, *numbers]))
+    codes = np.rint(np.clip(y, *activation_bounds(node)) / result.scale) + result.zero_point
+    return np.asarray(np.clip(codes, result.low, result.high), dtype=np.int64)
+
+
+def _filled(builder: Builder, node: Node, y: Floats) -> Floats:
+    """The values with the nearest defined one in place of each NaN."""
+    known = np.flatnonzero(~np.isnan(y))
+    if not known.size:
+        raise builder.refuse(node, "its result is not a number anywhere", "functions with real values")
+    right = np.searchsorted(known, np.arange(len(y))).clip(max=len(known) - 1)
+    left = np.maximum(right - 1, 0)
+    where = np.arange(len(y))
+    nearer = np.abs(known[left] - where) < np.abs(known[right] - where)
+    return np.asarray(y[np.where(nearer, known[left], known[right])])
+
+
+def multiplication(builder: Builder, node: Node) -> None:
+    """A product with one positive number: the same integers on another scale; other products are refused."""
+    if not is_rescaling(builder.graph, node):
+        raise _refusal(builder, node)
+    affine = affine_of(builder.graph, node)
+    if affine is not None:
+        builder.rescale(node, affine.source, float(affine.factor[0]))
+
+
+def _refusal(builder: Builder, node: Node) -> UnsupportedModel:
+    shapes = [builder.graph.tensors[name].shape for name in node.inputs if name in builder.graph.tensors]
+    if len(shapes) == 2:
+        problem = f"it combines two computed tensors, {list(shapes[0])} and {list(shapes[1])}"
+    else:
+        problem = "its constant is neither a single number nor one per channel"
+    accepted = "constants per channel, and products of functions of one tensor (such as x * sigmoid(x))"
+    return builder.refuse(node, problem, accepted)
+
+
+ELEMENTWISE_RULES: Mapping[str, Callable[[Builder, Node], None]] = {
+    **dict.fromkeys((*UNARY, "Elementwise"), table),
+    **dict.fromkeys(("Div", "Max", "Min", "Mul", "PRelu", "Pow", "Sub"), multiplication),
+}
+"""The rule of each operator; ``Add`` has one in :mod:`.quantise_vector`."""
