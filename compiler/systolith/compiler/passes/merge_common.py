@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 
-import numpy as np
-
 from ..ir import Graph, Node
 from .rewrite import rebuild, renamed
 
@@ -36,7 +34,7 @@ def merge_common(graph: Graph) -> Graph:
 
 
 def _digest(graph: Graph, name: str) -> str:
-    value = np.ascontiguousarray(graph.constant(name))
+    value = graph.constant(name)
     return f"{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
 
 
