@@ -22,7 +22,7 @@ from onnx import numpy_helper
 
 from systolith.compiler.errors import CompileError
 from systolith.compiler.frontend.load import load_model
-from systolith.compiler.frontend.operators import COMPUTED, QUANTISERS
+from systolith.compiler.frontend.operators import COMPUTED, ELEMENTWISE, QUANTISERS
 from systolith.compiler.interp import run_float
 
 from .flow import Step, no_step
@@ -51,9 +51,6 @@ _PARAMETERS: Mapping[str, Sequence[int]] = {
     "Upsample": (1,),
 }
 """The inputs of an operator that must be constant."""
-
-_ARITHMETIC = ("Add", "Div", "Mul", "Sub")
-"""Claimed for floats only."""
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
 
@@ -132,7 +129,7 @@ def _beyond_the_claim(model: onnx.ModelProto) -> str:
             return "training"
         if node.op_type == "Dropout" and len(node.input) > 2:
             return "training"
-        if node.op_type in _ARITHMETIC and _type_of(model, node.input[0]) not in _FLOATS:
+        if node.op_type in ELEMENTWISE and _type_of(model, node.input[0]) not in _FLOATS:
             return "arithmetic of integers"
     return ""
 

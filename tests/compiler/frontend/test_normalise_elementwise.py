@@ -40,6 +40,29 @@ def test_every_operator_set(op: str, opset: int) -> None:
     np.testing.assert_allclose(got, run_onnxruntime(builder.model(out), {"input": x})[0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("op", ["Max", "Mean", "Min", "Sum"])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_any_number_of_operands(op: str, count: int) -> None:
+    builder = ModelBuilder((1, 3, 2, 2))
+    shapes = [(3, 1, 1), (1, 3, 2, 2), (2,)]
+    out = builder.add(op, "input", *(builder.weights(*shape) for shape in shapes[: count - 1]), name="n")
+    x = builder.rng.normal(0, 1, (2, 3, 2, 2)).astype(np.float32)
+    graph = read(builder, out)
+    assert (graph.nodes[-1].name, graph.nodes[-1].outputs) == ("n", (out,))
+    got = run_float(graph, {"input": x})[out]
+    np.testing.assert_allclose(got, run_onnxruntime(builder.model(out), {"input": x})[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 1)])
+def test_a_constant_that_adds_samples_is_refused(shape: tuple[int, ...]) -> None:
+    builder = ModelBuilder((1, 3))
+    out = builder.add("Mul", "input", builder.weights(*shape), name="wide")
+    with pytest.raises(
+        UnsupportedModel, match=r"node 'wide' \(Mul\): it broadcasts 'input' of shape \[1, 3\] to \[2, 3\]"
+    ):
+        read(builder, out)
+
+
 def test_gelu_s_text_is_text() -> None:
     builder = ModelBuilder((1, 3), opset=20)
     (node,) = read(builder, builder.add("Gelu", "input", approximate="tanh")).nodes
