@@ -25,8 +25,7 @@ __all__ = [
 ELEMENTWISE = tuple(sorted({*UNARY, *BINARY, "Mean", "Sum"}))
 """Functions of each element of a tensor, or of the elements of several at one place."""
 
-COMPUTED = (
-    *ELEMENTWISE,
+_LAYERS = (
     "ArgMax",
     "AveragePool",
     "BatchNormalization",
@@ -55,6 +54,8 @@ COMPUTED = (
     "Unsqueeze",
     "Upsample",
 )
+
+COMPUTED = tuple(sorted((*ELEMENTWISE, *_LAYERS)))
 """Operators on activations."""
 
 QUANTISERS = ("DequantizeLinear", "QuantizeLinear")
