@@ -13,7 +13,7 @@ from systolith.compiler.borders import (
     run_host_tail,
     to_engine,
 )
-from systolith.compiler.ir import Graph, QParams, Tensor
+from systolith.compiler.ir import Graph, Node, QParams, Tensor
 
 SIGNED = QParams(0.5, 3)
 UNSIGNED = QParams(0.5, 3 - 128, unsigned=True)
@@ -67,6 +67,9 @@ def test_wrong_values_are_refused() -> None:
     "step",
     [
         HostStep("Softmax"),
+        HostStep("Softmax", axis=3),
+        HostStep("ArgMax", axis=2, keepdims=False),
+        HostStep("ArgMax", select_last_index=True),
         HostStep("QuantizeLinear", QParams(1 / 256, -128)),
         HostStep("DequantizeLinear", QParams(0.1, -3, 16, True)),
     ],
@@ -80,9 +83,19 @@ def test_the_text_shows_the_networks_own_zero_point() -> None:
     assert HostStep("QuantizeLinear", UNSIGNED).text == expected
 
 
-@pytest.mark.parametrize("text", ["ReLU", "QuantizeLinear(scale=1)", "Cast(scale=1.0, zero_point=0, dtype=int8)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ReLU",
+        "ArgMax",
+        "QuantizeLinear",
+        "Softmax(axis=-1)",
+        "QuantizeLinear(scale=1)",
+        "Cast(scale=1.0, zero_point=0, dtype=int8)",
+    ],
+)
 def test_other_steps_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="host step must be Softmax, QuantizeLinear"):
+    with pytest.raises(ValueError, match="host step must be Softmax, ArgMax"):
         HostStep.parse(text)
 
 
@@ -108,8 +121,45 @@ def test_a_graphs_borders() -> None:
     assert network_outputs(graph, {"y": np.array([[3, 5]])})["y"].tolist() == [[0.0, 1.0]]
     integer = graph.with_(integer_io=frozenset({"y"}))
     assert network_outputs(integer, {"y": np.array([[3, 5]])})["y"].dtype == np.int8
-    tail = integer.with_(host_tail=("Softmax", "QuantizeLinear(scale=0.5, zero_point=0, dtype=int8)"))
+    tail = integer.with_(host_tail={"y": ("Softmax", "QuantizeLinear(scale=0.5, zero_point=0, dtype=int8)")})
     assert network_outputs(tail, {"y": np.array([[3, 127]])})["y"].tolist() == [[0, 2]]
+
+
+def test_a_tail_for_each_output() -> None:
+    tensors = {name: Tensor(name, (1, 2), SIGNED) for name in "xabc"}
+    tails = {"a": ("Softmax",), "c": ("ArgMax(axis=1, keepdims=0, select_last_index=0)",)}
+    graph = Graph("g", ("x",), ("a", "b", "c"), (), tensors, host_tail=tails, integer_io=frozenset({"b", "c"}))
+    codes = np.array([[3, 5]])
+    outputs = network_outputs(graph, dict.fromkeys("abc", codes))
+    assert outputs["a"].sum() == pytest.approx(1)
+    assert outputs["b"].tolist() == [[3, 5]]
+    assert outputs["c"].tolist() == [1]
+    assert outputs["c"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("keepdims", "last", "expected"),
+    [(True, False, [[[1, 0]]]), (False, False, [[1, 0]]), (True, True, [[[2, 2]]]), (False, True, [[2, 2]])],
+)
+def test_argmax_with_equal_maxima(keepdims: bool, last: bool, expected: list[object]) -> None:
+    step = HostStep("ArgMax", keepdims=keepdims, select_last_index=last)
+    assert step.run(np.array([[[0, 4], [7, 1], [7, 4]]], np.float32)).tolist() == expected
+
+
+def test_a_step_of_a_node() -> None:
+    node = Node("ArgMax", "a", ("x",), ("y",), {"axis": 2, "keepdims": False, "select_last_index": True})
+    assert HostStep.of(node) == HostStep("ArgMax", axis=2, keepdims=False, select_last_index=True)
+    assert HostStep.of(Node("Softmax", "s", ("x",), ("y",), {"axis": 1})) == HostStep("Softmax")
+
+
+def test_a_softmax_over_rows() -> None:
+    rows = HostStep("Softmax", axis=3).run(np.zeros((1, 2, 3, 4), np.float32))
+    assert np.allclose(rows, 0.25)
+
+
+def test_a_quantiser_without_a_scale_is_a_defect() -> None:
+    with pytest.raises(ValueError, match="host step QuantizeLinear needs a scale and a zero point"):
+        HostStep("QuantizeLinear").run(np.zeros(1))
 
 
 def test_a_float_level_graph_is_refused() -> None:

@@ -15,10 +15,12 @@ from tests.support.random_graphs import Limits, random_feeds, random_network
 @pytest.mark.parametrize("seed", range(4))
 def test_a_graph_computes_the_same_after_a_file(seed: int, tmp_path: Path) -> None:
     graph, file = fuse_table(random_network(seed, Limits(tables=True))), tmp_path / "network.npz"
+    graph = graph.with_(host_tail={graph.outputs[0]: ("Softmax", "ArgMax(axis=1, keepdims=0, select_last_index=0)")})
     save_graph(graph, file)
     loaded = load_graph(file)
     verify(loaded)
     assert (loaded.inputs, loaded.outputs, loaded.tensors) == (graph.inputs, graph.outputs, graph.tensors)
+    assert loaded.host_tail == graph.host_tail
     feeds = random_feeds(graph, seed)
     expected, got = run_integer(graph, feeds), run_integer(loaded, feeds)
     assert all(np.array_equal(got[name], expected[name]) for name in expected)

@@ -107,7 +107,7 @@ def test_names_and_interface_survive() -> None:
     assert is_integer_level(integer)
     verify(integer)
     assert (integer.name, integer.inputs, integer.outputs) == (graph.name, graph.inputs, graph.outputs)
-    assert integer.host_tail == ("Softmax",)
+    assert integer.host_tail == {integer.outputs[0]: ("Softmax",)}
     assert set(integer.tensors) <= set(graph.tensors)
     assert {node.name for node in integer.nodes} <= {node.name for node in graph.nodes}
 

@@ -39,7 +39,7 @@ def program(segments: dict[Space, array[int]] = SEGMENTS) -> Program:
         inputs=(MAP,),
         outputs=(MAP,),
         layers=(LAYER,),
-        host_tail=("Softmax",),
+        host_tail={"y": ("Softmax",)},
         notes={"a": 1},
     )
 

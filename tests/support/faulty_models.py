@@ -17,7 +17,7 @@ FAULTY_FLOAT = {
     "sinh": "operator Sinh is not supported",
     "cosh": "operator Cosh is not supported",
     "turned": "it turns [1, 8] into [8, 1]",
-    "soft": "it is not the network's last operator and only output",
+    "soft": "it is not one of the network's last operators",
 }
 """Problems of :func:`faulty_float` by node."""
 

@@ -2,9 +2,10 @@
 """The host's work at a network's borders: between the network's own inputs and outputs and the engine's integers.
 
 A network takes and gives floats, or integers of its own type (int8, uint8, ...). The engine's integers are signed;
-unsigned ones are the engine's plus ``2**(bits - 1)``. What the host does after the outputs (*host tail*) is a tuple of
-steps in text, as reports show them: ``Softmax``, ``QuantizeLinear(scale=0.00390625, zero_point=-128, dtype=int8)``,
-``DequantizeLinear(...)``. They start from the dequantised outputs.
+unsigned ones are the engine's plus ``2**(bits - 1)``. What the host does after an output (*host tail*) is a tuple of
+steps in text, as reports show them: ``Softmax``, ``ArgMax(axis=1, keepdims=1, select_last_index=0)``,
+``QuantizeLinear(scale=0.00390625, zero_point=-128, dtype=int8)``, ``DequantizeLinear(...)``. They start from the
+dequantised output.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fixed_np import Ints
-from .ir import Graph, QParams
+from .ir import Graph, Node, QParams
 
 __all__ = [
+    "HOST_OPERATORS",
     "HostStep",
     "dequantise",
     "engine_inputs",
@@ -35,8 +37,12 @@ __all__ = [
 Floats = NDArray[np.float32]
 Array = NDArray[Any]
 
-_SOFTMAX_AXIS = 1
-_STEP = re.compile(r"(\w+)\(scale=([^,]+), zero_point=(-?\d+), dtype=(u?)int(\d+)\)")
+HOST_OPERATORS = ("ArgMax", "Softmax")
+"""Operators that the host computes, at the end of a network."""
+
+_SOFTMAX = re.compile(r"Softmax(?:\(axis=(\d+)\))?")
+_ARGMAX = re.compile(r"ArgMax\(axis=(\d+), keepdims=([01]), select_last_index=([01])\)")
+_QUANTISER = re.compile(r"(QuantizeLinear|DequantizeLinear)\(scale=([^,]+), zero_point=(-?\d+), dtype=(u?)int(\d+)\)")
 
 
 def network_type(qparams: QParams) -> np.dtype[Any]:
@@ -89,47 +95,76 @@ def from_engine(codes: Ints, qparams: QParams, *, integer: bool) -> Array:
 
 @dataclass(frozen=True)
 class HostStep:
-    """One step of the host tail; ``qparams`` where it changes between real numbers and integers."""
+    """One step of the host tail: Softmax, ArgMax, QuantizeLinear or DequantizeLinear."""
 
     op: str
     qparams: QParams | None = None
+    """Where the step changes between real numbers and integers."""
+    axis: int = 1
+    """Where it runs over an axis; 0 is the batch."""
+    keepdims: bool = True
+    """ArgMax: the axis stays, with one element."""
+    select_last_index: bool = False
+    """ArgMax: of equal maxima the last."""
+
+    @classmethod
+    def of(cls, node: Node) -> HostStep:
+        """A normalised Softmax or ArgMax as a step."""
+        given = node.attributes
+        flags = (bool(given.get("keepdims", True)), bool(given.get("select_last_index", False)))
+        return cls(node.op, None, given["axis"], *flags)
 
     @property
     def text(self) -> str:
         """The step as reports show it; :meth:`parse` reads it back."""
-        if self.qparams is None:
-            return self.op
-        zero = self.qparams.zero_point + _shift(self.qparams)
-        return f"{self.op}(scale={self.qparams.scale!r}, zero_point={zero}, dtype={network_type(self.qparams)})"
+        if self.qparams is not None:
+            zero = self.qparams.zero_point + _shift(self.qparams)
+            return f"{self.op}(scale={self.qparams.scale!r}, zero_point={zero}, dtype={network_type(self.qparams)})"
+        if self.op == "ArgMax":
+            flags = f"keepdims={self.keepdims:d}, select_last_index={self.select_last_index:d}"
+            return f"ArgMax(axis={self.axis}, {flags})"
+        return self.op if self.axis == 1 else f"{self.op}(axis={self.axis})"
 
     @classmethod
     def parse(cls, text: str) -> HostStep:
         """The step that ``text`` shows; raises ValueError for anything else."""
-        if text == "Softmax":
-            return cls(text)
-        match = _STEP.fullmatch(text)
-        if match is None or match[1] not in ("QuantizeLinear", "DequantizeLinear"):
-            raise ValueError(f"host step must be Softmax, QuantizeLinear(...) or DequantizeLinear(...), got {text!r}")
-        bits, unsigned = int(match[5]), bool(match[4])
-        shift = 1 << (bits - 1) if unsigned else 0
-        return cls(match[1], QParams(float(match[2]), int(match[3]) - shift, bits, unsigned))
+        if match := _SOFTMAX.fullmatch(text):
+            return cls("Softmax", axis=int(match[1] or 1))
+        if match := _ARGMAX.fullmatch(text):
+            return cls("ArgMax", axis=int(match[1]), keepdims=match[2] == "1", select_last_index=match[3] == "1")
+        if match := _QUANTISER.fullmatch(text):
+            bits, unsigned = int(match[5]), bool(match[4])
+            shift = 1 << (bits - 1) if unsigned else 0
+            return cls(match[1], QParams(float(match[2]), int(match[3]) - shift, bits, unsigned))
+        known = "Softmax, ArgMax(...), QuantizeLinear(...) or DequantizeLinear(...)"
+        raise ValueError(f"host step must be {known}, got {text!r}")
 
     def run(self, values: Array) -> Array:
         """The step on real numbers or, for DequantizeLinear, on the network's integers; axis 0 is the batch."""
+        if self.op == "Softmax":
+            return _softmax(values, self.axis)
+        if self.op == "ArgMax":
+            return self._argmax(values)
         if self.qparams is None:
-            return _softmax(values)
+            raise ValueError(f"host step {self.op} needs a scale and a zero point")
         if self.op == "QuantizeLinear":
             return from_engine(quantise(values, self.qparams), self.qparams, integer=True)
         return dequantise(to_engine(values, self.qparams, integer=True), self.qparams)
 
+    def _argmax(self, values: Array) -> Array:
+        """The index of the maximum, int64; of equal ones the first or the last."""
+        last = self.select_last_index
+        found = np.argmax(np.flip(values, self.axis) if last else values, axis=self.axis, keepdims=self.keepdims)
+        return np.asarray(values.shape[self.axis] - 1 - found if last else found, dtype=np.int64)
 
-def _softmax(values: Array) -> Floats:
-    powers = np.exp(values - values.max(axis=_SOFTMAX_AXIS, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=_SOFTMAX_AXIS, keepdims=True), dtype=np.float32)
+
+def _softmax(values: Array, axis: int) -> Floats:
+    powers = np.exp(values - values.max(axis=axis, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=axis, keepdims=True), dtype=np.float32)
 
 
 def run_host_tail(steps: Sequence[str], values: Array) -> Array:
-    """The host tail on dequantised outputs, (N, C) float32."""
+    """The host tail on dequantised outputs, (N, ...) float32."""
     for text in steps:
         values = HostStep.parse(text).run(values)
     return values
@@ -154,7 +189,8 @@ def network_outputs(graph: Graph, results: Mapping[str, Ints]) -> dict[str, Arra
     """The network's outputs, host tail included, from the engine's integers."""
     outputs: dict[str, Array] = {}
     for name in graph.outputs:
-        integer = name in graph.integer_io and not graph.host_tail
+        steps = graph.host_tail.get(name, ())
+        integer = name in graph.integer_io and not steps
         values = from_engine(results[name], _tensor_qparams(graph, name), integer=integer)
-        outputs[name] = run_host_tail(graph.host_tail, values)
+        outputs[name] = run_host_tail(steps, values)
     return outputs

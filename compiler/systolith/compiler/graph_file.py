@@ -38,7 +38,7 @@ def _head(graph: Graph) -> dict[str, Any]:
         "outputs": graph.outputs,
         "nodes": [_node(node) for node in graph.nodes],
         "tensors": [asdict(tensor) for tensor in graph.tensors.values()],
-        "host_tail": graph.host_tail,
+        "host_tail": dict(graph.host_tail),
         "integer_io": sorted(graph.integer_io),
     }
 
@@ -79,7 +79,7 @@ def _graph(head: dict[str, Any], constants: dict[str, NDArray[Any]]) -> Graph:
         nodes=tuple(_load_node(node) for node in head["nodes"]),
         tensors={tensor["name"]: _load_tensor(tensor) for tensor in head["tensors"]},
         constants=constants,
-        host_tail=tuple(head["host_tail"]),
+        host_tail={name: tuple(steps) for name, steps in head["host_tail"].items()},
         integer_io=frozenset(head["integer_io"]),
     )
 

@@ -135,8 +135,8 @@ class Graph:
     nodes: tuple[Node, ...]
     tensors: Mapping[str, Tensor]
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    host_tail: tuple[str, ...] = ()
-    """Steps left to the host after the outputs, in order, as text (:class:`systolith.compiler.borders.HostStep`)."""
+    host_tail: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By output: steps left to the host, in order, as text (:class:`systolith.compiler.borders.HostStep`)."""
     integer_io: frozenset[str] = frozenset()
     """Inputs and outputs that the network itself exposes as integers; all others are float."""
 

@@ -26,7 +26,7 @@ from .link import Space
 __all__ = ["ImageError", "LayerInfo", "Program", "TensorMap", "WrongEngine", "load_program", "save_program"]
 
 _MARK = b"SYSTOLTH"
-_VERSION = 1
+_VERSION = 2
 _PREFIX = struct.Struct("<8sIII")
 
 
@@ -107,8 +107,8 @@ class Program:
     inputs: tuple[TensorMap, ...]
     outputs: tuple[TensorMap, ...]
     layers: tuple[LayerInfo, ...]
-    host_tail: tuple[str, ...] = ()
-    """What the host does to the outputs after the run, in order: ``Softmax``, ``QuantizeLinear(...)`` and the like."""
+    host_tail: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By output: what the host does to it after the run, in order: ``Softmax``, ``QuantizeLinear(...)``, ..."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """Free facts for reports (source file, accuracy, memory peak), JSON-able."""
 
@@ -156,7 +156,7 @@ def _header(program: Program) -> dict[str, Any]:
         "inputs": [asdict(tensor) for tensor in program.inputs],
         "outputs": [asdict(tensor) for tensor in program.outputs],
         "layers": [asdict(layer) for layer in program.layers],
-        "host_tail": list(program.host_tail),
+        "host_tail": {name: list(steps) for name, steps in program.host_tail.items()},
         "notes": dict(program.notes),
     }
 
@@ -202,7 +202,7 @@ def _parse(body: bytes, head_length: int) -> Program:
         inputs=tuple(_tensor(item) for item in head["inputs"]),
         outputs=tuple(_tensor(item) for item in head["outputs"]),
         layers=tuple(_layer(item) for item in head["layers"]),
-        host_tail=tuple(head["host_tail"]),
+        host_tail={name: tuple(steps) for name, steps in head["host_tail"].items()},
         notes=head["notes"],
     )
 

@@ -17,6 +17,7 @@ from systolith.spec.image import LayerInfo, Program
 from systolith.spec.link import Counter
 
 from .attribution import attribution, named
+from .views import host_words
 
 __all__ = ["attribution", "build_report", "counters_table", "layer_table", "named", "render_report", "report_view"]
 
@@ -59,7 +60,7 @@ def build_report(program: Program, network: Graph) -> Figures:
         "memory": dict(program.notes["memory"]),
         "inputs": [_tensor(network, name) for name in network.inputs],
         "outputs": [_tensor(network, name) for name in network.outputs],
-        "host_tail": list(program.host_tail),
+        "host_tail": {name: list(steps) for name, steps in program.host_tail.items()},
     }
 
 
@@ -129,7 +130,7 @@ def _border(tensor: Figures) -> str:
 
 def report_view(figures: Figures) -> RenderableType:
     """The whole report, for a console."""
-    tail = ", ".join(figures["host_tail"]) or "nothing"
+    tail = host_words(figures["host_tail"]) or "nothing"
     lines = [f"input   {_border(tensor)}" for tensor in figures["inputs"]]
     lines += [f"output  {_border(tensor)}" for tensor in figures["outputs"]]
     lines.append(f"host    quantises inputs, dequantises outputs; after the run: {tail}")

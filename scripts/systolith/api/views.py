@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rich import box
 from rich.table import Table
 
@@ -12,7 +14,7 @@ from systolith.spec.image import Program
 from systolith.spec.isa import decode_program, disassemble
 from systolith.spec.link import Counter, Space
 
-__all__ = ["graph_table", "memory_map_table", "plain_table", "program_text", "tile_table"]
+__all__ = ["graph_table", "host_words", "memory_map_table", "plain_table", "program_text", "tile_table"]
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -75,9 +77,16 @@ def graph_table(graph: Graph) -> Table:
             _quantisation(graph, output),
             _details(node),
         )
-    for step in graph.host_tail:
-        table.add_row("", step, "", "", "", "on the host, after the run")
+    for name, steps in graph.host_tail.items():
+        for step in steps:
+            table.add_row("", step, name, "", "", "on the host, after the run")
     return table
+
+
+def host_words(tail: Mapping[str, Sequence[str]]) -> str:
+    """What the host does after the run; outputs are named where there are several."""
+    named = {name: ", ".join(steps) for name, steps in tail.items()}
+    return "; ".join(named.values() if len(named) == 1 else (f"{name}: {steps}" for name, steps in named.items()))
 
 
 def tile_table(program: Program) -> Table:

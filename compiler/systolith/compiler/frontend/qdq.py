@@ -8,7 +8,7 @@ DequantizeLinear and QuantizeLinear and ``...`` for Relu, Clip, Reshape or Ident
 - ``DQ, DQ -> Add -> ... -> Q``; ``DQ -> MaxPool | AveragePool -> ... -> Q``;
 - ``DQ -> Q`` of another scale; Relu, Clip and MaxPool also without a Q after them, where no value needs rounding;
 - Reshape, Identity, Clip and MaxPool directly on integers; Q of float inputs, DQ of integer inputs and outputs;
-- at the end, on the host: ``DQ -> Softmax -> (Q -> (DQ))``.
+- before any output, on the host: ``DQ -> Softmax -> (Q -> (DQ))``, ``(DQ) -> (Softmax) -> ArgMax``.
 
 Each Q after an operator becomes one integer-level node that rounds where the Q rounds. A Reshape that flattens a map
 before a Gemm or MatMul becomes that layer's kernel, as large as the map.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..borders import HostStep, network_type
+from ..borders import HOST_OPERATORS, HostStep, network_type
 from ..ir import Graph, Node, QParams, Tensor
 from .qdq_constants import QuantiserConstants, refuse, signed_qparams
 from .qdq_layers import LAYERS
@@ -52,7 +52,6 @@ def import_qdq(graph: Graph, *, weight_bits: int = 8) -> Graph:
         walk.values[name] = _input(walk, name)
     for node in graph.nodes:
         walk.values[node.outputs[0]] = _apply(walk, node)
-    tail = _host_tail(walk)
     _name_outputs(walk, [_output(walk, name) for name in graph.outputs])
     return Graph(
         name=graph.name,
@@ -61,7 +60,7 @@ def import_qdq(graph: Graph, *, weight_bits: int = 8) -> Graph:
         nodes=tuple(walk.nodes),
         tensors=walk.tensors,
         constants=walk.constants,
-        host_tail=tuple(step.text for step in tail),
+        host_tail=_host_tail(walk),
         integer_io=graph.integer_io,
     )
 
@@ -72,11 +71,11 @@ def _apply(walk: Walk, node: Node) -> Value:
         return _quantise(walk, node)
     if node.op == "DequantizeLinear":
         return _dequantise(walk, node)
-    if node.op == "Softmax":
-        return _softmax(walk, node)
+    if node.op in HOST_OPERATORS:
+        return _host(walk, node)
     if node.op in LAYERS:
         return LAYERS[node.op](walk, node)
-    accepted = f"{', '.join(LAYERS)} and a final Softmax in a quantised network"
+    accepted = f"{', '.join(LAYERS)} and a final {' or '.join(HOST_OPERATORS)} in a quantised network"
     raise refuse(node, "it is not one of the quantised operators", accepted, "fold it into a layer before quantising")
 
 
@@ -118,7 +117,9 @@ def _dequantise(walk: Walk, node: Node) -> Value:
         return constants.dequantise(value.codes)
     if isinstance(value, HostTail) and not value.real:
         known = value.steps[-1].qparams
-        step = HostStep(node.op, signed_qparams(constants, str(network_type(known)) if known else ""))
+        if known is None:
+            raise refuse(node, f"it reads {name!r}, an index", "integers of a QuantizeLinear")
+        step = HostStep(node.op, signed_qparams(constants, str(network_type(known))))
         return HostTail(value.logits, (*value.steps, step), real=True)
     activation = walk.activation(node, name)
     if signed_qparams(constants, constants.dtype(str(network_type(activation.qparams)))) != activation.qparams:
@@ -154,25 +155,23 @@ def _input_qparams(walk: Walk, name: str, tensor: str) -> QParams:
     raise refuse(consumers[0], problem, "integer inputs that a DequantizeLinear with a zero point reads")
 
 
-def _softmax(walk: Walk, node: Node) -> HostTail:
-    logits = walk.real(node)
-    axis, shape = node.attributes["axis"], logits.shape
-    if axis != 1 or len(shape) != 2:
-        accepted = "a final Softmax over axis 1 of a (1, channels) tensor, which the host computes"
-        raise refuse(node, f"it runs over axis {axis} of {list(shape)}", accepted, "cut the network before it")
-    return HostTail(logits, (HostStep(node.op),), real=True)
+def _host(walk: Walk, node: Node) -> HostTail:
+    """A Softmax or ArgMax at the end of the network; the order of integers is that of the reals."""
+    before, step = walk.value(node, 0), HostStep.of(node)
+    if isinstance(before, HostTail) and before.real:
+        return HostTail(before.logits, (*before.steps, step), real=node.op != "ArgMax")
+    logits = walk.activation(node, node.inputs[0]) if node.op == "ArgMax" else walk.real(node)
+    if step.axis == 0:
+        accepted = f"a final {node.op} over any axis but the batch, which the host computes"
+        raise refuse(node, f"it runs over axis 0 of {list(logits.shape)}, the batch", accepted)
+    return HostTail(walk.in_shape(node, logits), (step,), real=node.op != "ArgMax")
 
 
-def _host_tail(walk: Walk) -> tuple[HostStep, ...]:
-    """The steps after the logits; there is one output then."""
-    for name in walk.source.outputs:
-        value = walk.values[name]
-        if isinstance(value, HostTail):
-            if len(walk.source.outputs) > 1:
-                problem = f"the host computes {name!r}, one of several outputs"
-                raise refuse(_producer(walk, name), problem, "a Softmax before the only output")
-            return value.steps
-    return ()
+def _host_tail(walk: Walk) -> dict[str, tuple[str, ...]]:
+    """The steps after each output that has some."""
+    values = {name: walk.values[name] for name in walk.source.outputs}
+    tails = {name: value.steps for name, value in values.items() if isinstance(value, HostTail)}
+    return {name: tuple(step.text for step in steps) for name, steps in tails.items()}
 
 
 def _producer(walk: Walk, name: str) -> Node:

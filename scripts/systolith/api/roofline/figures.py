@@ -173,7 +173,7 @@ def roofline_figures(program: Program, clock: float | None = None) -> Figures:
         "layers": layers,
         "memory": dict(program.notes["memory"]),
         "occupancy": occupancy(program, [layer["begins"] for layer in layers], whole["cycles"]),
-        "host_tail": list(program.host_tail),
+        "host_tail": {name: list(steps) for name, steps in program.host_tail.items()},
         "measured": None,
         "comparison": None,
     }

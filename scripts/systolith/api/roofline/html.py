@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..attribution import class_title
+from ..views import host_words
 from .axes import short
 from .plot import FRAME, roofline_plot
 from .scaling import scaling_plot
@@ -80,6 +81,7 @@ def render_html(figures: Mapping[str, Any], json_name: str) -> str:
         .render(
             figures=figures,
             json_name=json_name,
+            host_words=host_words(figures["host_tail"]),
             version=version("systolith"),
             classes=list(figures["attribution"]),
             facts=engine_facts(figures["arch"]),
