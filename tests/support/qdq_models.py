@@ -115,10 +115,11 @@ class QdqModel:
         weight = self.weight((outputs, inputs // group, kernel, kernel), axis)
         return self.node("Conv", x, weight, self.bias(outputs, x, weight), **attributes)
 
-    def model(self, *outputs: str, dtype: type = np.float32) -> onnx.ModelProto:
-        """The finished model, checked."""
-        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        results = [helper.make_tensor_value_info(name, kind, None) for name in outputs]
+    def model(self, *outputs: str, dtype: type | tuple[type, ...] = np.float32) -> onnx.ModelProto:
+        """The finished model, checked; its outputs have one type, or one each."""
+        types = dtype if isinstance(dtype, tuple) else (dtype,) * len(outputs)
+        kinds = [helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for kind in types]
+        results = [helper.make_tensor_value_info(name, kind, None) for name, kind in zip(outputs, kinds, strict=True)]
         graph = helper.make_graph(self.nodes, "synthetic", self.inputs, results, self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
         model = onnx.shape_inference.infer_shapes(model)

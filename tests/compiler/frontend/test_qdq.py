@@ -351,6 +351,31 @@ def test_each_output_has_its_own_tail() -> None:
     assert np.allclose(got[outputs[2]], powers / powers.sum(axis=3, keepdims=True), atol=1e-6)
 
 
+@pytest.mark.parametrize("form", ["codes", "real", "softmax"])
+def test_a_final_argmax_is_the_hosts(form: str) -> None:
+    m = QdqModel(SEED)
+    codes = m.quantise(m.conv(m.start(1, 3, 6, 6), 3, 4), 0.05)
+    y = codes if form == "codes" else m.dequantise(codes)
+    y = m.node("Softmax", y, axis=1) if form == "softmax" else y
+    model = m.model(m.node("ArgMax", y, axis=1, keepdims=0), codes, dtype=(np.int64, np.int8))
+    graph = import_model(model)
+    verify(graph)
+    index, stored = graph.outputs
+    step = "ArgMax(axis=1, keepdims=0, select_last_index=0)"
+    assert graph.host_tail == {index: ("Softmax", step) if form == "softmax" else (step,)}
+    got = network_outputs(graph, run_integer(graph, engine_inputs(graph, feeds_of(model))))
+    assert got[index].dtype == np.int64
+    assert np.array_equal(got[index], got[stored].argmax(axis=1))
+
+
+def test_transposed_weights() -> None:
+    m = QdqModel(SEED)
+    weight = m.node("Transpose", m.weight((6, 9), axis=0), perm=[1, 0])
+    graph = check(m.model(m.real(m.node("MatMul", m.start(1, 9), weight), 0.2)), judged=1)
+    assert graph.constant(graph.nodes[0].attributes["weight"]).shape == (6, 9, 1, 1)
+    assert len(set(graph.constant(graph.nodes[0].attributes["factor"]).tolist())) == 6
+
+
 # ---------------------------------------------------------------------- what is refused
 
 

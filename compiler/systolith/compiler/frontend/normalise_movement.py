@@ -133,7 +133,8 @@ def _pad(raw: RawNode) -> Expansion:
 def _transpose(raw: RawNode) -> Node:
     rank = len(raw.shape(raw.inputs[0]))
     perm = tuple(int(axis) for axis in raw.attributes.get("perm", range(rank)[::-1]))
-    raw.keep_batch(perm[:1] == (0,), f"perm {list(perm)} moves axis 0")
+    kept = perm[:1] == (0,) or raw.inputs[0] in raw.parameters
+    raw.keep_batch(kept, f"perm {list(perm)} moves axis 0")
     return raw.node({"perm": perm})
 
 

@@ -192,16 +192,19 @@ def _output(walk: Walk, name: str) -> Activation:
 def _name_outputs(walk: Walk, outputs: list[Activation]) -> None:
     """Give the tensors behind the outputs the outputs' names and shapes; a View where one has to stay as it is."""
     names: dict[str, str] = {}
+    views: list[tuple[str, str]] = []
     for name, activation in zip(walk.source.outputs, outputs, strict=True):
         if activation.tensor in names or activation.tensor in walk.source.inputs:
-            walk.nodes.append(Node("View", name, (activation.tensor,), (name,), origin=("Identity",)))
+            views.append((activation.tensor, name))
         else:
             names[activation.tensor] = name
-        walk.tensors[name] = Tensor(name, activation.shape, activation.qparams)
-    for old, new in names.items():
-        if old != new:
-            del walk.tensors[old]
     walk.nodes[:] = [_renamed(node, names) for node in walk.nodes]
+    for old in names:
+        del walk.tensors[old]
+    for name, activation in zip(walk.source.outputs, outputs, strict=True):
+        walk.tensors[name] = Tensor(name, activation.shape, activation.qparams)
+    for tensor, name in views:
+        walk.nodes.append(Node("View", name, (names.get(tensor, tensor),), (name,), origin=("Identity",)))
 
 
 def _renamed(node: Node, names: dict[str, str]) -> Node:
