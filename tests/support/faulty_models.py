@@ -14,8 +14,8 @@ from .qdq_models import QdqModel
 __all__ = ["FAULTY_FLOAT", "FAULTY_QDQ", "faulty_float", "faulty_qdq"]
 
 FAULTY_FLOAT = {
-    "sinh": "operator Sinh is not supported",
-    "cosh": "operator Cosh is not supported",
+    "norm": "operator LpNormalization is not supported",
+    "hard": "operator Hardmax is not supported",
     "turned": "it turns [1, 8] into [8, 1]",
     "soft": "it is not one of the network's last operators",
 }
@@ -32,9 +32,9 @@ FAULTY_QDQ = {
 def faulty_float() -> onnx.ModelProto:
     """Operators nobody knows, a Reshape over the batch, and a Softmax in the middle."""
     net = ModelBuilder((1, 4, 8, 8))
-    x = net.add("Sinh", net.conv("input", 8, 4, 3, 3), name="sinh")
+    x = net.add("LpNormalization", net.conv("input", 8, 4, 3, 3), name="norm")
     x = net.add("Softmax", net.conv(x, 8, 8, 3, 3), name="soft", axis=1)
-    x = net.add("Cosh", net.conv(x, 8, 8, 1, 1), name="cosh")
+    x = net.add("Hardmax", net.conv(x, 8, 8, 1, 1), name="hard")
     x = net.add("Flatten", net.add("GlobalAveragePool", x))
     turned = net.add("Reshape", x, net.constant([8, 1], np.int64), name="turned")
     product = net.add("MatMul", x, turned, name="product")
