@@ -15,10 +15,15 @@ from tests.support.simulate import simulate
 ARCHES = {
     "tiny": PRESETS["tiny"],
     "wide": PRESETS["8x8"].with_(act_lines=64, act_segments=1, weight_lines=64),
+    "tables": PRESETS["tiny"].with_(tables=4, act_bits=7),
     "odd": Arch(name="odd", rows=4, cols=2, psum_spacing=4, act_bits=6, weight_bits=5, acc_bits=17, act_lines=64),
 }
-WRITABLE = (Space.PROGRAM, Space.WEIGHTS, Space.PARAMS, Space.ACTIVATIONS)
+WRITABLE = (Space.PROGRAM, Space.WEIGHTS, Space.PARAMS, Space.ACTIVATIONS, Space.TABLES)
 RUN_CYCLES = 9
+
+
+def writable(arch: Arch) -> tuple[Space, ...]:
+    return tuple(space for space in WRITABLE if space in link.spaces(arch))
 
 
 class Bench:
@@ -57,12 +62,13 @@ class Bench:
 
     async def serve(self, ctx: Any) -> None:
         dut = self.dut
-        strobes = [getattr(dut, f"write_{space.name.lower()}") for space in WRITABLE]
-        lines = [getattr(dut, f"data_{space.name.lower()}") for space in WRITABLE]
+        mine = writable(self.arch)
+        strobes = [getattr(dut, f"write_{space.name.lower()}") for space in mine]
+        lines = [getattr(dut, f"data_{space.name.lower()}") for space in mine]
         latest, next_to_latest = dict.fromkeys(Space, 0), dict.fromkeys(Space, 0)
         while True:
             _, _, line, read, *rest = await ctx.tick().sample(dut.line, dut.read, *strobes, *lines)
-            for space, write, value in zip(WRITABLE, rest[:4], rest[4:], strict=True):
+            for space, write, value in zip(mine, rest[: len(mine)], rest[len(mine) :], strict=True):
                 if write:
                     self.memories[space][line % link.space_lines(space, self.arch)] = value
             for space in (Space.PROGRAM, Space.ACTIVATIONS, Space.COUNTERS):
@@ -130,7 +136,7 @@ def test_writes_and_reads_lines(name: str, seed: int, pause: float) -> None:
     arch, rng = ARCHES[name], random.Random(seed)
     words: list[int] = []
     expected: dict[Space, dict[int, int]] = {space: {} for space in WRITABLE}
-    for space in (*WRITABLE, *WRITABLE):
+    for space in 2 * writable(arch):
         start, count = rng.randrange(20), rng.randint(1, 4)
         words += link.write_command(space, start, count)
         for line in range(start, start + count):
@@ -170,6 +176,7 @@ def test_a_run_is_answered_when_it_ends_and_takes_no_words() -> None:
         0xFFFF_FFFF,
         Command.WRITE << 28 | Space.COUNTERS << 24,
         Command.WRITE << 28 | Space.IDENT << 24,
+        Command.WRITE << 28 | Space.TABLES << 24,
         Command.WRITE << 28 | 9 << 24,
         Command.READ << 28 | Space.WEIGHTS << 24,
         Command.READ << 28 | Space.PARAMS << 24,

@@ -120,6 +120,8 @@ class ProgramBuilder:
             )
         )
         self.param_lines += outputs[2] * arch.lane_cycles
+        if arch.tables and rng.random() < 0.75:
+            self.descriptors[-1] = replace(self.descriptors[-1], lookup=True, table=rng.randrange(arch.tables))
         if residual:
             self._add_residual(self._walk(quarters[2], outputs), res_zero)
 
@@ -184,6 +186,7 @@ class ProgramBuilder:
         descriptors = [
             replace(one, weights_next=next(following)) if one.op == Op.MATRIX else one for one in self.descriptors
         ]
+        tables = link.space_lines(Space.TABLES, arch)
         return Program(
             name="random",
             arch=arch,
@@ -191,6 +194,7 @@ class ProgramBuilder:
                 Space.PROGRAM: array("I", encode_program(overlap(descriptors, arch), arch)),
                 Space.WEIGHTS: random_lines(rng, Space.WEIGHTS, arch, self.weight_lines),
                 Space.PARAMS: self._params(),
+                **({Space.TABLES: random_lines(rng, Space.TABLES, arch, tables)} if tables else {}),
             },
             inputs=(),
             outputs=(),

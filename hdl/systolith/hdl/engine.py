@@ -138,6 +138,12 @@ class Engine(wiring.Component):
             retire.host_line.eq(port.line),
             retire.host_data.eq(port.data_params),
         ]
+        if self._arch.tables:
+            m.d.comb += [
+                retire.table_write.eq(port.write_tables),
+                retire.table_line.eq(port.line),
+                retire.table_data.eq(port.data_tables),
+            ]
         for name in fetch.config.shape().members:
             if name in sequencer.front.shape().fields:
                 m.d.comb += fetch.config[name].eq(sequencer.front[name])

@@ -42,6 +42,7 @@ _ACCESS = {
     Space.ACTIVATIONS: "rw",
     Space.COUNTERS: "r",
     Space.IDENT: "r",
+    Space.TABLES: "w",
 }
 
 _WAIVERS = {
@@ -63,9 +64,9 @@ def _parameters(arch: Arch) -> Iterator[str]:
 
 def _spaces(arch: Arch) -> Iterator[str]:
     yield f"{'space':<14}{'lines':>8}{'bits a line':>14}{'words a line':>14}  access"
-    for space, access in _ACCESS.items():
+    for space in link.spaces(arch):
         sizes = (link.space_lines(space, arch), link.line_bits(space, arch), link.line_words(space, arch))
-        yield f"{space.value} {space.name:<12}{sizes[0]:>8}{sizes[1]:>14}{sizes[2]:>14}  {access}"
+        yield f"{space.value} {space.name:<12}{sizes[0]:>8}{sizes[1]:>14}{sizes[2]:>14}  {_ACCESS[space]}"
 
 
 _PROTOCOL = (

@@ -17,11 +17,11 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.outline import outlined
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import WORD_BITS
-from systolith.spec.link import BAD_COMMAND, DONE, Command, Space, ident, line_bits, line_words, space_lines
+from systolith.spec.link import BAD_COMMAND, DONE, Command, Space, ident, line_bits, line_words, space_lines, spaces
 
 __all__ = ["Answer", "HostPort"]
 
-WRITABLE = (Space.PROGRAM, Space.WEIGHTS, Space.PARAMS, Space.ACTIVATIONS)
+WRITABLE = (Space.PROGRAM, Space.WEIGHTS, Space.PARAMS, Space.ACTIVATIONS, Space.TABLES)
 READABLE = (Space.PROGRAM, Space.ACTIVATIONS, Space.COUNTERS, Space.IDENT)
 
 Answer = data.StructLayout({"data": WORD_BITS, "last": 1})
@@ -38,7 +38,7 @@ class HostPort(wiring.Component):
     Members:
         host_in: In; stream of words. host_out: Out; stream of :data:`Answer`, from registers.
         line: Out; the line to write or to read.
-        write_<space>, data_<space>: Out; write a line, for the writable spaces.
+        write_<space>, data_<space>: Out; write a line, for the writable spaces that ``arch`` has.
         read: Out; read ``line`` of all readable spaces.
         value_<space>: In; the line, from the third cycle after ``read`` until the next; for all but IDENT.
         ready: In; a run may begin, from then on until it does. run: Out; it does, a cycle later. running: In; high from
@@ -48,6 +48,7 @@ class HostPort(wiring.Component):
     def __init__(self, *, arch: Arch) -> None:
         """Build for the memories of ``arch``."""
         self._arch = arch
+        self._writable = tuple(space for space in WRITABLE if space in spaces(arch))
         members: dict[str, Any] = {
             "host_in": In(stream.Signature(WORD_BITS)),
             "host_out": Out(stream.Signature(Answer)),
@@ -57,7 +58,7 @@ class HostPort(wiring.Component):
             "run": Out(1),
             "running": In(1),
         }
-        for space in WRITABLE:
+        for space in self._writable:
             members[f"write_{space.name.lower()}"] = Out(1)
             members[f"data_{space.name.lower()}"] = Out(line_bits(space, arch))
         for space in READABLE[:-1]:
@@ -66,7 +67,7 @@ class HostPort(wiring.Component):
 
     @property
     def _line_bits(self) -> int:
-        return max(clog2(space_lines(space, self._arch)) for space in Space)
+        return max(clog2(space_lines(space, self._arch)) for space in spaces(self._arch))
 
     def _most_words(self, spaces: Iterable[Space]) -> int:
         return max(line_words(space, self._arch) for space in spaces)
@@ -76,7 +77,7 @@ class HostPort(wiring.Component):
         m = Module()
         self._space = Signal(range(len(Space)), reset_less=True)
         self._left = Signal(self._line_bits + 1, reset_less=True)
-        self._word = Signal(range(self._most_words(Space)))
+        self._word = Signal(range(self._most_words(spaces(self._arch))))
         self._final_word = Signal()
         self._count_words(m)
         self._gather(m)
@@ -91,16 +92,16 @@ class HostPort(wiring.Component):
     def _count_words(self, m: Module) -> None:
         """Whether the present word is its line's last."""
         with m.Switch(self._space):
-            for space in Space:
+            for space in spaces(self._arch):
                 with m.Case(space):
                     m.d.comb += self._final_word.eq(self._word == line_words(space, self._arch) - 1)
 
     def _gather(self, m: Module) -> None:
         """Lines for the memories: the present word above the ones before it."""
-        held = Signal(WORD_BITS * (self._most_words(WRITABLE) - 1), reset_less=True)
+        held = Signal(WORD_BITS * (self._most_words(self._writable) - 1), reset_less=True)
         with m.If(self.host_in.valid & self.host_in.ready):
             m.d.sync += held.eq(Cat(held, self.host_in.payload)[WORD_BITS:])
-        for space in WRITABLE:
+        for space in self._writable:
             words = line_words(space, self._arch)
             whole = Cat(held[len(held) - WORD_BITS * (words - 1) :], self.host_in.payload)
             m.d.comb += getattr(self, f"data_{space.name.lower()}").eq(whole)
@@ -112,7 +113,7 @@ class HostPort(wiring.Component):
             m.d.sync += [self.line.eq(header.line), self._space.eq(header.space), self._word.eq(0)]
             with m.If(self.host_in.valid):
                 m.next = "REFUSE"
-                self._accept(m, header, Command.WRITE, WRITABLE, "WRITE_COUNT")
+                self._accept(m, header, Command.WRITE, self._writable, "WRITE_COUNT")
                 self._accept(m, header, Command.READ, READABLE, "READ_COUNT")
                 self._accept(m, header, Command.RUN, (Space.PROGRAM,), "RUN")
         with m.State("REFUSE"):
@@ -137,7 +138,7 @@ class HostPort(wiring.Component):
         with m.State("WRITE"):
             m.d.comb += self.host_in.ready.eq(1)
             with m.If(self.host_in.valid):
-                for space in WRITABLE:
+                for space in self._writable:
                     strobe = getattr(self, f"write_{space.name.lower()}")
                     m.d.comb += strobe.eq(self._final_word & (self._space == space))
                 self._next_word(m, "WRITE", "WRITE")

@@ -3,7 +3,7 @@
 
 A sum is split into steps of ``lanes`` channels, one a cycle. Each step meets its parameter line, which is read a cycle
 early; where the lanes can add a residual operand it waits a cycle for that, which is read with the first step. The
-elements that leave the lanes are gathered and stored with the last step.
+elements that leave the lanes, and the tables where the engine has some, are gathered and stored with the last step.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Advance, SumPayload, flow
 from systolith.hdl.skew import delayed
+from systolith.hdl.tables import Tables
 from systolith.hdl.target import Target
 from systolith.hdl.walker import Walker
 from systolith.spec import link
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import Section
-from systolith.spec.timing import OPERAND_DELAY, lane_latency, lanes_after_sum
+from systolith.spec.timing import OPERAND_DELAY, lanes_after_sum, store_cycles
 
 __all__ = ["Retire"]
 
@@ -53,6 +54,7 @@ class Retire(wiring.Component):
         operand_data: In; three cycles later.
         store_en, store_addr, store_data: Out; a C-vector is stored.
         host_write, host_line, host_data: In; write a parameter line. Only when no run is active.
+        table_write, table_line, table_data: In; likewise an entry of a table; only where ``arch`` has tables.
     """
 
     def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
@@ -62,6 +64,13 @@ class Retire(wiring.Component):
         self._wait = lanes_after_sum(arch) - 1
         self._line_bits = link.line_bits(link.Space.PARAMS, arch)
         elements = data.ArrayLayout(signed(arch.act_bits), arch.cols)
+        tables: dict[str, Any] = {}
+        if arch.tables:
+            tables = {
+                "table_write": In(1),
+                "table_line": In(clog2(link.space_lines(link.Space.TABLES, arch))),
+                "table_data": In(arch.act_bits),
+            }
         super().__init__(
             {
                 "fields": In(section_layout(arch, Section.BACK)),
@@ -79,6 +88,7 @@ class Retire(wiring.Component):
                 "host_write": In(1),
                 "host_line": In(clog2(arch.param_lines)),
                 "host_data": In(self._line_bits),
+                **tables,
             }
         )
 
@@ -89,6 +99,8 @@ class Retire(wiring.Component):
         params = self._params(m, coming)
         operands = self._fetch_operands(m, step) if self._arch.residual else None
         elements = self._run_lanes(m, acc, params, operands)
+        if self._arch.tables:
+            elements = self._look_up(m, elements)
         self._store(m, step, elements)
         return m
 
@@ -191,9 +203,23 @@ class Retire(wiring.Component):
                 m.d.comb += lane.residual.eq(operands[index * arch.act_bits : (index + 1) * arch.act_bits])
         return Value.cast(lanes.output)
 
+    def _look_up(self, m: Module, elements: Value) -> Value:
+        """The elements that leave the lanes, or the entries of a table in their place."""
+        m.submodules.tables = tables = Tables(arch=self._arch)
+        m.d.comb += [
+            tables.lookup.eq(self.fields.lookup),
+            tables.input.eq(elements),
+            tables.host_write.eq(self.table_write),
+            tables.host_line.eq(self.table_line),
+            tables.host_data.eq(self.table_data),
+        ]
+        if self._arch.tables > 1:
+            m.d.comb += tables.table.eq(self.fields.table)
+        return Value.cast(tables.output)
+
     def _store(self, m: Module, step: Any, elements: Value) -> None:
-        """The steps' elements together, and their address, when the last of them leave the lanes."""
-        cycles = lanes_after_sum(self._arch) - 1 + lane_latency(self._arch)
+        """The steps' elements together, and their address, when the last of them are there."""
+        cycles = store_cycles(self._arch) - self._arch.lane_cycles
         steps = [step]
         for left in range(cycles - 1, -1, -1):
             steps.append(Signal(_Step, name=f"store_in_{left}"))
@@ -209,7 +235,7 @@ class Retire(wiring.Component):
         ]
 
     def _gather(self, m: Module, elements: Value) -> Value:
-        """A C-vector, its last elements just leaving the lanes."""
+        """A C-vector, its last elements just coming."""
         earlier = len(Value.cast(self.store_data)) - len(elements)
         gathered = Signal(earlier, reset_less=True)
         whole = Cat(gathered, elements)

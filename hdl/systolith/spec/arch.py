@@ -19,6 +19,14 @@ from .fixed import LaneWidths
 __all__ = ["PRESETS", "Arch", "ArchError", "clog2", "load_arch"]
 
 
+TABLE_BITS = 8
+"""Most bits of an activation that a table can be looked up by."""
+
+_LATER = {"tables": 0}
+"""Parameters that the first engines did not know, with the value that means those: left out of their identity, so that
+their programs and bitstreams stay valid."""
+
+
 class ArchError(ValueError):
     """An architecture description is malformed; the message names the parameter and the accepted values."""
 
@@ -91,6 +99,9 @@ class Arch:
     """The array has the depthwise feed: a column convolves its own channel."""
     line_depth: int = 512
     """Pixels that a line buffer of the depthwise feed can hold back. Without effect where ``tap_rows`` is 1."""
+    tables: int = 0
+    """Tables behind the lanes that replace an output element by an entry, ``2**act_bits`` entries each. Power of two up
+    to 256, with ``act_bits`` of at most 8; 0: none."""
 
     def __post_init__(self) -> None:
         """Check every parameter; raises :class:`ArchError`."""
@@ -115,6 +126,8 @@ class Arch:
         for name in names:
             if not _is_power_of_two(getattr(self, name)):
                 raise self._fail(name, "a power of two", getattr(self, name))
+        if self.tables and not _is_power_of_two(self.tables):
+            raise self._fail("tables", "0 or a power of two", self.tables)
 
     def _check_ranges(self) -> None:
         ranges = {
@@ -133,6 +146,7 @@ class Arch:
             "act_lines": (4, 1 << 24),
             "act_segments": (1, 2),
             "line_depth": (4, 1 << 16),
+            "tables": (0, 256),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
@@ -156,6 +170,8 @@ class Arch:
         if self.act_single_port and self.residual:
             # a residual read and a store can be due in the same cycle, and neither can wait
             raise self._fail("act_single_port", "false in an engine with residual adds", self.act_single_port)
+        if self.tables and self.act_bits > TABLE_BITS:
+            raise self._fail("tables", f"0 where act_bits is more than {TABLE_BITS}", self.tables)
         if self.acc_bits < self.psum_bits:
             raise self._fail("acc_bits", f"at least the array's {self.psum_bits} bits", self.acc_bits)
 
@@ -232,6 +248,11 @@ class Arch:
         return self.product_bits + clog2(self.rows)
 
     @property
+    def table_entries(self) -> int:
+        """Entries of a table: one for each integer that an activation can be."""
+        return 1 << self.act_bits
+
+    @property
     def pass_lines(self) -> int:
         """Weight lines (= load cycles) of one pass."""
         return self.rows // self.weight_rows
@@ -267,7 +288,8 @@ class Arch:
     @property
     def hash(self) -> int:
         """32-bit identity of the hardware: everything but the name."""
-        body = {key: value for key, value in self.to_json().items() if key != "name"}
+        known = self.to_json().items()
+        body = {key: value for key, value in known if key != "name" and (key, value) not in _LATER.items()}
         text = json.dumps(body, sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
 

@@ -103,7 +103,7 @@ class Program:
     name: str
     arch: Arch
     segments: Mapping[Space, array[int]]
-    """Link words (typecode ``I``) of the PROGRAM, WEIGHTS and PARAMS spaces from line 0; whole lines."""
+    """Link words (typecode ``I``) of the PROGRAM, WEIGHTS, PARAMS and TABLES spaces from line 0; whole lines."""
     inputs: tuple[TensorMap, ...]
     outputs: tuple[TensorMap, ...]
     layers: tuple[LayerInfo, ...]

@@ -51,7 +51,8 @@ all reduction steps are summed, or their maximum taken, per channel, and the res
 **The lanes.** ``acc + bias`` is requantised (:func:`systolith.spec.fixed.requantise`) with the parameters of
 parameter line ``param_base + block * lane_cycles + step`` and
 clamped to ``[lo, hi]``; with ``residual`` set the other branch's element is added
-(:func:`systolith.spec.fixed.residual_add`); then ``out_zero`` is added.
+(:func:`systolith.spec.fixed.residual_add`); then ``out_zero`` is added. With ``lookup`` set, the element stored is not
+this ``e`` but entry ``e + 2**(act_bits - 1)`` of the table numbered ``table``.
 
 **Stores.** The C-vectors are stored whole, in the order block, y, x. The address starts at ``out_base``; between pixels
 the relative steps ``out_x``, ``out_y`` and ``out_block`` apply exactly as in the loop nest (modulo the memory). The
@@ -221,6 +222,8 @@ class Descriptor:
     m_res: int = 0
     lo_sum: int = 0
     hi_sum: int = 0
+    lookup: bool = False
+    table: int = 0
     work: int = 0
 
 
@@ -388,6 +391,8 @@ def _back_fields() -> list[Field]:
         Field("m_res", back, factor, False, "residual add: multiplier of the residual operand"),
         Field("lo_sum", back, delta, True, "residual add: lower bound of the sum, relative to the zero point"),
         Field("hi_sum", back, delta, True, "residual add: upper bound of the sum, relative to the zero point"),
+        Field("lookup", back, lambda a: 1 if a.tables else 0, False, "store the table's entry for each element"),
+        Field("table", back, lambda a: clog2(a.tables) if a.tables else 0, False, "number of the table"),
     ]
 
 
@@ -445,7 +450,7 @@ def descriptor_words(arch: Arch) -> int:
     return LINE_WORDS * sum(section_lines(arch).values())
 
 
-_FLAGS = ("maximum", "residual", "apart", "depthwise")
+_FLAGS = ("maximum", "residual", "apart", "depthwise", "lookup")
 """Fields that are booleans in the descriptor."""
 
 _PLAIN = tuple(

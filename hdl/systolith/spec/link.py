@@ -43,6 +43,7 @@ __all__ = [
     "read_command",
     "run_command",
     "space_lines",
+    "spaces",
     "unpack_line",
     "write_command",
 ]
@@ -86,6 +87,9 @@ class Space(IntEnum):
     """Performance counters of the last run, one word each in the order of :class:`Counter`; read only."""
     IDENT = 5
     """MAGIC and the architecture hash; read only."""
+    TABLES = 6
+    """Entries of the tables behind the lanes, table after table; a line is an entry, the first one that of the smallest
+    element; write only. Engines without tables do not have this space."""
 
 
 class Counter(IntEnum):
@@ -155,6 +159,11 @@ def param_slots(arch: Arch) -> dict[str, tuple[int, int]]:
     return slots
 
 
+def spaces(arch: Arch) -> tuple[Space, ...]:
+    """The spaces that an engine has."""
+    return tuple(space for space in Space if space is not Space.TABLES or arch.tables)
+
+
 def line_bits(space: Space, arch: Arch) -> int:
     """Bits of a line of a space."""
     lane = sum(bits for _, bits in param_slots(arch).values())
@@ -162,6 +171,7 @@ def line_bits(space: Space, arch: Arch) -> int:
         Space.WEIGHTS: arch.weight_line_bits,
         Space.PARAMS: lane * arch.lanes,
         Space.ACTIVATIONS: arch.act_line_bits,
+        Space.TABLES: arch.act_bits,
     }
     return bits.get(space, WORD_BITS)
 
@@ -172,7 +182,7 @@ def line_words(space: Space, arch: Arch) -> int:
 
 
 def space_lines(space: Space, arch: Arch) -> int:
-    """Lines of a space."""
+    """Lines of a space; 0 where the engine lacks it."""
     return {
         Space.PROGRAM: arch.program_words,
         Space.WEIGHTS: arch.weight_lines,
@@ -180,6 +190,7 @@ def space_lines(space: Space, arch: Arch) -> int:
         Space.ACTIVATIONS: arch.act_lines,
         Space.COUNTERS: len(Counter),
         Space.IDENT: IDENT_LINES,
+        Space.TABLES: arch.tables * arch.table_entries,
     }[space]
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "pass_cycles",
     "store_cycles",
     "sum_cycles",
+    "table_latency",
     "tail_cycles",
 ]
 
@@ -80,6 +81,11 @@ def lane_latency(arch: Arch) -> int:
     return _REQUANTISE + (_ADD if arch.residual else 0)
 
 
+def table_latency(arch: Arch) -> int:
+    """From a lane's output to the element that is stored: through the memory of the tables, if any, and a register."""
+    return 2 if arch.tables else 0
+
+
 def lanes_after_sum(arch: Arch) -> int:
     """From a sum to the lanes' input: split into steps that meet their parameters; with residual adds one more."""
     return 2 if arch.residual else 1
@@ -98,7 +104,7 @@ def sum_cycles(arch: Arch, *, vector: bool) -> int:
 
 def store_cycles(arch: Arch) -> int:
     """From a sum to its store."""
-    return lanes_after_sum(arch) + (arch.lane_cycles - 1) + lane_latency(arch)
+    return lanes_after_sum(arch) + (arch.lane_cycles - 1) + lane_latency(arch) + table_latency(arch)
 
 
 def drain_cycles(arch: Arch, *, vector: bool) -> int:

@@ -171,6 +171,7 @@ class IsaModel:
         self.activations: Ints = np.zeros(1 << self.arch.act_addr_bits, dtype=np.int64)
         self._weights = self._unpack_weights()
         self._bias, self._multiplier, self._shift = self._unpack_params()
+        self._tables = self._unpack_tables()
         self._lanes = _Lanes(self.arch)
 
     # ------------------------------------------------------------------ memories
@@ -199,6 +200,11 @@ class IsaModel:
             return np.array(rows, dtype=np.int64).reshape(-1, self.arch.lanes)
 
         return _signed(part("bias"), slots["bias"][1]), part("multiplier"), part("shift")
+
+    def _unpack_tables(self) -> Ints:
+        """The entries of all tables that the program has, flat."""
+        words = np.array(self.program.segments.get(Space.TABLES, ()), dtype=np.int64)
+        return _signed(words & (self.arch.table_entries - 1), self.arch.act_bits)
 
     # ------------------------------------------------------------------ execution
 
@@ -303,11 +309,21 @@ class IsaModel:
             operand = self.activations[self._walk(descriptor, descriptor.res)]
             values = self._lanes.add(values, operand - descriptor.res_zero, descriptor)
         values += descriptor.out_zero
+        if descriptor.lookup:
+            values = self._look_up(index, descriptor.table, values)
         addresses = self._walk(descriptor, descriptor.out)
         # in store order, so that a later store to the same address wins
         for column in range(cols):
             self.activations[addresses[:, column]] = values[:, column]
         return StoreTrace(index, addresses[:, 0], values)
+
+    def _look_up(self, index: int, table: int, values: Ints) -> Ints:
+        """The table's entries for stored integers."""
+        size = self.arch.table_entries
+        entries = self._tables[table * size : (table + 1) * size]
+        if len(entries) < size:
+            raise IsaError(f"descriptor {index}: it looks up in table {table}, the program has {len(self._tables)} lines")
+        return entries[values + size // 2]
 
     def _walk(self, descriptor: Descriptor, walk: Walk) -> Ints:
         """Element addresses of an output or residual walk, (stores, cols)."""
