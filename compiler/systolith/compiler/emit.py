@@ -22,6 +22,7 @@ from .nest import extremes
 from .overlap import overlap
 from .plan import Context, LaneTable, LayerPlan
 from .runtime import Words, pack_fields
+from .tables import TableMemory, place_tables
 
 __all__ = ["emit"]
 
@@ -65,13 +66,15 @@ def _pack_params(plans: Sequence[LayerPlan], arch: Arch) -> _Memory:
     return _stack(parts, link.line_words(Space.PARAMS, arch))
 
 
-def _addressed(plans: Sequence[LayerPlan], weights: _Memory, params: _Memory, arch: Arch) -> list[Descriptor]:
-    """All descriptors with their parameter lines, the weights that follow, and how early they may begin."""
+def _addressed(
+    plans: Sequence[LayerPlan], weights: _Memory, params: _Memory, looked_up: TableMemory, arch: Arch
+) -> list[Descriptor]:
+    """All descriptors with their parameter lines and tables, the weights that follow, and how early they may begin."""
     made: list[Descriptor] = []
     lines: list[int] = []
-    for plan, blocks, tables in zip(plans, weights.starts, params.starts, strict=True):
+    for plan, blocks, tables, slot in zip(plans, weights.starts, params.starts, looked_up.slots, strict=True):
         for step in plan.steps:
-            made.append(replace(step.descriptor, param_base=tables[step.params] + step.param_line))
+            made.append(replace(step.descriptor, param_base=tables[step.params] + step.param_line, table=slot))
             if step.descriptor.op == Op.MATRIX:
                 lines.append(blocks[step.weights])
     following = iter([*lines[1:], 0])
@@ -236,13 +239,16 @@ def emit(ctx: Context, plans: Sequence[LayerPlan], placement: Placement) -> Prog
     """
     graph, arch = ctx.graph, ctx.arch
     weights, params = _pack_weights(plans, arch), _pack_params(plans, arch)
+    tables = place_tables([plan.node for plan in plans], graph, arch)
     _check_sizes(plans, arch, weights, params)
-    descriptors = _addressed(plans, weights, params, arch)
+    descriptors = _addressed(plans, weights, params, tables, arch)
     segments = {
         Space.PROGRAM: _program_words(plans, descriptors, arch),
         Space.WEIGHTS: array("I", weights.words.tobytes()),
         Space.PARAMS: array("I", params.words.tobytes()),
     }
+    if arch.tables:
+        segments[Space.TABLES] = array("I", tables.words.tobytes())
     return Program(
         name=graph.name,
         arch=arch,

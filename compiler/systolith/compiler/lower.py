@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from systolith.spec.arch import Arch
+from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.image import Program
 
 from .allocate import allocate
@@ -13,7 +13,7 @@ from .choose import choose_layouts
 from .depthwise import plan_depthwise
 from .emit import emit
 from .errors import CapacityError, QuantisationError, UnsupportedModel
-from .ir import Graph, Node
+from .ir import Graph, Node, QParams
 from .layout import Layout, plan_layouts, residual_of
 from .matrix import plan_matrix
 from .plan import Context, LayerPlan
@@ -22,28 +22,35 @@ from .vector import plan_vector
 __all__ = ["lower", "lower_as"]
 
 
+def _check_bits(what: str, qparams: QParams | None, arch: Arch) -> None:
+    bits = qparams.bits if qparams is not None else None
+    if bits != arch.act_bits:
+        raise QuantisationError(
+            f"{what} has {bits} bits, arch {arch.name!r} computes with {arch.act_bits}; quantise to {arch.act_bits} "
+            f"bits or take an arch with act_bits={bits}"
+        )
+
+
 def _check_tensors(graph: Graph, arch: Arch) -> None:
     for tensor in graph.tensors.values():
         if tensor.shape[0] != 1 or len(tensor.shape) not in (2, 4):
             raise UnsupportedModel(
                 node=tensor.name, op="tensor", problem=f"shape {tensor.shape}", accepted="(1, C) and (1, C, H, W)"
             )
-        bits = tensor.qparams.bits if tensor.qparams is not None else None
-        if bits != arch.act_bits:
-            raise QuantisationError(
-                f"tensor {tensor.name!r} has {bits} bits, arch {arch.name!r} computes with {arch.act_bits}; quantise "
-                f"to {arch.act_bits} bits or take an arch with act_bits={bits}"
-            )
+        _check_bits(f"tensor {tensor.name!r}", tensor.qparams, arch)
+    for node in graph.nodes:
+        if "inner" in node.attributes:
+            _check_bits(f"what node {node.name!r} looks up in its table", node.attributes["inner"], arch)
 
 
 def _check_node(node: Node, arch: Arch) -> None:
-    if "table" in node.attributes:
+    if "table" in node.attributes and not arch.tables:
         raise UnsupportedModel(
             node=node.name,
             op=node.origin[-1] if node.origin else node.op,
             problem=f"it needs a table of function values, arch {arch.name!r} has none",
-            accepted="activations that are bounds (Relu, Clip)",
-            advice="use these in the model",
+            accepted="an arch with tables (tables=8), or activations that are bounds (Relu, Clip)",
+            advice=f"presets with tables: {', '.join(preset.name for preset in PRESETS.values() if preset.tables)}",
         )
     missing = "pool" if node.op != "QConv" and not arch.pool else None
     if residual_of(node) is not None and not arch.residual:

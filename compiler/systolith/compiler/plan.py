@@ -36,6 +36,13 @@ class Context:
             raise ValueError(f"tensor {tensor!r} has no quantisation; lower takes integer-level graphs")
         return qparams
 
+    def result(self, node: Node) -> QParams:
+        """What a node's factors and bounds refer to: the quantisation in front of its table, or its output's."""
+        if node.op == "QTable":
+            return self.qparams(node.inputs[0])
+        inner: QParams | None = node.attributes.get("inner")
+        return inner or self.qparams(node.outputs[0])
+
 
 @dataclass(frozen=True)
 class LaneTable:

@@ -67,8 +67,12 @@ def _add_fields(node: Node, ctx: Context, add: AddAttributes, residual: str) -> 
 
 
 def lane_fields(node: Node, ctx: Context, lo: int, hi: int) -> dict[str, Any]:
-    """The descriptor fields that configure the lanes, with the residual add where the node has one."""
-    fields: dict[str, Any] = {"out_zero": ctx.qparams(node.outputs[0]).zero_point, "lo": lo, "hi": hi}
+    """The descriptor fields that configure the lanes, with the residual add where the node has one.
+
+    A table is looked up, but which one is known when all of the program's are.
+    """
+    fields: dict[str, Any] = {"out_zero": ctx.result(node).zero_point, "lo": lo, "hi": hi}
+    fields["lookup"] = "table" in node.attributes
     residual = residual_of(node)
     if residual is not None:
         fields |= _add_fields(node, ctx, node.attributes["add"], residual)

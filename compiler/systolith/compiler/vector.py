@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooling, stand-alone add and requantisation on the vector unit: blocks of C channels, taps innermost.
+"""Pooling, stand-alone add, requantisation and table on the vector unit: blocks of C channels, taps innermost.
 
-An add or a requantisation is a pool of one tap. An average that does not count its padding divides by another number at
+An add, a requantisation or a table is a pool of one tap. An average that does not count its padding divides by another number at
 the border, so the output is cut into rectangles of equal tap count, each with its own factor.
 """
 
@@ -50,6 +50,9 @@ def _pool_of(node: Node, ctx: Context) -> _Pool:
         return _Pool(lo=-limit, hi=limit - 1)
     if node.op == "QRequant":
         return _Pool(factor=own["factor"], lo=own["lo"], hi=own["hi"])
+    if node.op == "QTable":
+        qparams = ctx.result(node)
+        return _Pool(lo=qparams.low - qparams.zero_point, hi=qparams.high - qparams.zero_point)
     return _Pool(
         maximum=own["mode"] == "max",
         kernel=tuple(own["kernel"]),
@@ -154,7 +157,7 @@ def _descriptor(node: Node, ctx: Context, pool: _Pool, rows: Span, columns: Span
 
 
 def plan_vector(node: Node, ctx: Context) -> LayerPlan:
-    """A QPool, QAdd or QRequant as VECTOR descriptors.
+    """A QPool, QAdd, QRequant or QTable as VECTOR descriptors.
 
     Raises:
         QuantisationError: a factor or a sum does not fit the architecture's widths.

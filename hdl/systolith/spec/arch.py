@@ -329,6 +329,7 @@ def _presets() -> dict[str, Arch]:
             acc_depth=64,
             param_lines=256,
             program_words=1024,
+            tables=2,
         ),
         "4x4": Arch(
             name="4x4",
@@ -341,6 +342,7 @@ def _presets() -> dict[str, Arch]:
             acc_depth=256,
             param_lines=4096,
             act_segments=2,
+            tables=8,
         ),
         "8x8": Arch(
             name="8x8",
@@ -354,6 +356,7 @@ def _presets() -> dict[str, Arch]:
             param_lines=512,
             program_words=2048,
             act_segments=2,
+            tables=8,
         ),
         "16x16": Arch(
             name="16x16",
@@ -378,6 +381,7 @@ def _presets() -> dict[str, Arch]:
             acc_depth=512,
             param_lines=128,
             act_segments=2,
+            tables=8,
         ),
         "up5k": up5k,
         # beside the shell of a board there is no room for the feed
@@ -389,10 +393,11 @@ def _presets() -> dict[str, Arch]:
             psum_spacing=4,
             lane_cycles=4,
             act_lines=8192,
-            weight_lines=12288,
+            weight_lines=11776,
             acc_depth=512,
             param_lines=512,
             program_words=1024,
+            tables=8,
         ),
         "ulx3s-85f": Arch(
             name="ulx3s-85f",
@@ -406,6 +411,7 @@ def _presets() -> dict[str, Arch]:
             param_lines=512,
             program_words=2048,
             act_segments=2,
+            tables=8,
         ),
     }
 
