@@ -55,5 +55,5 @@ def write(page: Path, name: str, table: str) -> None:
 
 
 if __name__ == "__main__":
-    write(DOCS / "isa.md", "fields", document(PRESETS["16x16"]))
+    write(DOCS / "isa.md", "fields", document(PRESETS["8x8"]))
     write(DOCS / "figures.md", "bench", bench_table(bench_nets(rtl=False)["records"]))

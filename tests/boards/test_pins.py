@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 from systolith.api.bundled import DIGITS, network_file
 from systolith.compiler.borders import engine_inputs
 from systolith.compiler.interp_int import run_integer
+from systolith.compiler.ir import Graph
 from systolith.compiler.pipeline import compile_network
 from systolith.spec.arch import PRESETS
 from systolith.testbench.runner.cache import cache_folder
 from tests.support.board_bench import board_build, run_client
 from tests.support.programs import random_case
+from tests.support.random_graphs import Limits, random_graph, random_table_graph
 from tests.support.simulators import COMPILED, needs
 
 ARCH = PRESETS["tiny"]
@@ -23,9 +26,10 @@ ARCH = PRESETS["tiny"]
 IMAGES = 3
 
 
+@pytest.mark.parametrize("make", [random_graph, random_table_graph])
 @pytest.mark.parametrize("simulator", COMPILED)
-def test_random_program(simulator: str, tmp_path: Path) -> None:
-    program, samples = random_case(5, ARCH)
+def test_random_program(simulator: str, make: Callable[[int, Limits], Graph], tmp_path: Path) -> None:
+    program, samples = random_case(5, ARCH, make=make)
     top = board_build(ARCH, simulator, cache_folder() / "simulators")
     folder = tmp_path / "job"
     folder.mkdir()

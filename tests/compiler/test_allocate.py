@@ -76,6 +76,13 @@ def test_requantisation_takes_its_operands_place() -> None:
     assert len({bases[node.outputs[0]] for node in graph.nodes}) == 1
 
 
+def test_a_table_takes_its_operand_s_place() -> None:
+    builder = GraphBuilder(rng=np.random.default_rng(0))
+    name = builder.conv(builder.input(8, 4, 4))
+    bases = _place(builder.graph("table", builder.table(name))).bases
+    assert len({base for tensor, base in bases.items() if tensor != "x0"}) == 1
+
+
 def test_a_value_needed_later_is_not_overwritten() -> None:
     graph = _chain(requants=2)
     first, second, third = (node.outputs[0] for node in graph.nodes)

@@ -13,6 +13,8 @@ from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph
 from systolith.compiler.layout import plan_layouts
 from systolith.compiler.lower import lower, lower_as
+from systolith.compiler.passes.fuse_add import fuse_add
+from systolith.compiler.passes.fuse_table import fuse_table
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.isa import Op, decode_program
 from systolith.spec.link import Space
@@ -39,7 +41,7 @@ ARCHS = [
     Arch(name="8x2", rows=8, cols=2, act_lines=4096, acc_depth=33, act_granule=2, weight_rows=4, **_ROOM),
     PRESETS["4x4"].with_(name="granule of 2", lane_cycles=2, act_granule=2, acc_depth=33, **_ROOM),
     PRESETS["tiny"].with_(name="weights of 4 bits", weight_bits=4, **_ROOM),
-    PRESETS["tiny"].with_(name="activations of 16 bits", act_bits=16, acc_bits=48, **_ROOM),
+    PRESETS["tiny"].with_(name="activations of 16 bits", act_bits=16, tables=0, acc_bits=48, **_ROOM),
     PRESETS["tiny"].with_(name="precise lanes", precision=2, **_ROOM),
 ]
 
@@ -141,9 +143,33 @@ def test_what_does_not_fit_packed_is_lowered_plain() -> None:
         lower(graph, arch.with_(weight_lines=lines[1] - 8))
 
 
-def test_tables_are_refused() -> None:
+@pytest.mark.parametrize("name", ["tiny", "8x8", "16x16"])
+@pytest.mark.parametrize("seed", range(6))
+def test_tables_stand_alone_and_at_the_end_of_layers(name: str, seed: int) -> None:
+    arch = PRESETS[name].with_(tables=8, **_ROOM)
+    graph = random_network(seed, Limits(tables=True))
+    for one in (graph, fuse_table(fuse_add(graph))):
+        _check(one, arch, seed)
+
+
+def test_tables_are_refused_by_an_arch_without() -> None:
     graph = random_table_graph(0)
-    with pytest.raises(
-        UnsupportedModel, match=r"node 'qtable0' \(Table\): it needs a table .* arch '8x8' has none; acc"
-    ):
-        lower(graph, PRESETS["8x8"])
+    message = (
+        r"node 'qtable0' \(Table\): it needs a table .* arch '16x16' has none; accepted: .*tables=8.*'?tiny, 4x4, 8x8"
+    )
+    with pytest.raises(UnsupportedModel, match=message):
+        lower(graph, PRESETS["16x16"])
+
+
+def test_tables_by_integers_of_another_width_are_refused() -> None:
+    graph = fuse_table(_tabled())
+    (node,) = graph.nodes
+    inner = replace(node.attributes["inner"], bits=7)
+    graph = graph.with_(nodes=(replace(node, attributes={**node.attributes, "inner": inner}),))
+    with pytest.raises(QuantisationError, match=r"what node 'qconv0' looks up in its table has 7 bits, arch 'tiny'"):
+        lower(graph, PRESETS["tiny"])
+
+
+def _tabled() -> Graph:
+    builder = GraphBuilder(rng=np.random.default_rng(0))
+    return builder.graph("tabled", builder.table(builder.conv(builder.input(4, 4, 4))))

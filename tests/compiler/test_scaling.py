@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from systolith.compiler.errors import QuantisationError
-from systolith.compiler.ir import AddAttributes, Node
+from systolith.compiler.ir import AddAttributes, Node, QParams
 from systolith.compiler.layout import Layout
 from systolith.compiler.plan import Context
 from systolith.compiler.scaling import check_accumulator, lane_fields, lane_table
@@ -79,3 +81,9 @@ def test_an_unrepresentable_residual_factor_names_the_node() -> None:
     node = Node("QAdd", "sum", ("x0", "x1"), ("t2",), {"add": AddAttributes(0.5, 8.0, -3, 4)})
     with pytest.raises(QuantisationError, match=r"node 'sum' \(QAdd\): .* below 8, got 8.0"):
         lane_fields(node, _context(), 0, 1)
+
+
+def test_lanes_look_up_relative_to_what_is_in_front_of_the_table() -> None:
+    node = replace(NODE, attributes={**NODE.attributes, "table": "t", "inner": QParams(1.0, -11)})
+    fields = lane_fields(node, _context(), -10, 10)
+    assert (fields["lookup"], fields["out_zero"]) == (True, -11)

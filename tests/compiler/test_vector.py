@@ -74,3 +74,13 @@ def test_an_add_is_an_identity_with_a_residual() -> None:
 def test_a_window_in_the_padding_is_refused() -> None:
     with pytest.raises(UnsupportedModel, match=r"node 'pool' \(QPool\): a window .* outside.*smaller than the kernel"):
         _plan(_pool("max", 8, 12, pads=(3, 3, 3, 3)))
+
+
+def test_a_table_is_an_identity_that_is_looked_up() -> None:
+    tensors = {"x": Tensor("x", (1, 6, 2, 2), QParams(1.0, 5)), "y": Tensor("y", (1, 6, 2, 2), QParams(0.5, -9))}
+    plan = _plan(Graph("table", ("x",), ("y",), (Node("QTable", "t", ("x",), ("y",), {"table": "f"}),), tensors))
+    descriptor, scaler = plan.steps[0].descriptor, make_scaler(1.0, LaneWidths(8, 32))
+    assert (descriptor.op, descriptor.lookup, descriptor.residual) == (Op.VECTOR, True, False)
+    assert (descriptor.out_zero, descriptor.lo, descriptor.hi) == (5, -133, 122)
+    assert plan.tables[0].bias.tolist() == [-5] * 6 + [0] * 2
+    assert plan.tables[0].multiplier.tolist() == [scaler.multiplier] * 6 + [0] * 2

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_on_every_layer_of_the_benchmark(array: str, tmp_path: Path) -> None:
 
 def random_programs(arch: Arch) -> list[tuple[Program, Sequence[Feeds]]]:
     """Networks, and single convolutions in groups, until they have enough layers."""
-    limits = limits_for(arch, size=9, channels=3 * arch.cols, kernel=5)
+    limits = replace(limits_for(arch, size=9, channels=3 * arch.cols, kernel=5), tables=arch.tables >= 8)
     grouped = Limits(**(vars(limits) | {"grouped": True}))
     cases: list[tuple[Program, Sequence[Feeds]]] = []
     layers, seed = 0, SEED

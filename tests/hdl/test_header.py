@@ -22,9 +22,13 @@ def test_documents_the_architecture(name: str) -> None:
 def test_documents_the_memory_map() -> None:
     arch = PRESETS["tiny"]
     text = file_header(arch, "engine")
+    assert link.spaces(arch) == tuple(Space)
     for space in Space:
         sizes = (link.space_lines(space, arch), link.line_bits(space, arch), link.line_words(space, arch))
-        assert re.search(rf"^// +{space.value} {space.name} +{' +'.join(map(str, sizes))}  rw?|w$", text, re.MULTILINE)
+        assert re.search(
+            rf"^// +{space.value} {space.name} +{' +'.join(map(str, sizes))}  (rw?|w)$", text, re.MULTILINE
+        )
+    assert "TABLES" not in file_header(arch.with_(tables=0), "engine")
 
 
 def test_every_line_is_a_comment_and_every_waiver_has_a_reason() -> None:

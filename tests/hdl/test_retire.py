@@ -20,7 +20,9 @@ from tests.support.simulate import simulate
 SMALL = {"act_lines": 64, "param_lines": 16}
 ARCHES = {
     "every cycle": Arch(name="q1", rows=4, cols=4, act_bits=6, acc_bits=24, **SMALL),  # type: ignore[arg-type]
-    "four steps": PRESETS["4x4"].with_(act_segments=1, **SMALL),
+    "every cycle, a table": Arch(name="t1", rows=4, cols=4, act_bits=5, acc_bits=24, tables=1, **SMALL),  # type: ignore[arg-type]
+    "four steps": PRESETS["4x4"].with_(act_segments=1, tables=0, **SMALL),
+    "four steps, tables": PRESETS["4x4"].with_(act_segments=1, tables=4, act_bits=6, **SMALL),
     "two steps": Arch(name="q2", rows=2, cols=8, psum_spacing=2, lane_cycles=2, act_bits=5, **SMALL),  # type: ignore[arg-type]
     "two steps, no residual": PRESETS["4x4"].with_(lane_cycles=2, residual=False, **SMALL),
 }
@@ -36,6 +38,7 @@ class Memories:
         half = 1 << (arch.act_bits - 1)
         self.elements = [rng.randrange(-half, half) for _ in range(arch.act_depth)]
         self.params = [[self._parameters() for _ in range(arch.lanes)] for _ in range(arch.param_lines)]
+        self.entries = [rng.randrange(-half, half) for _ in range(link.space_lines(link.Space.TABLES, arch))]
 
     def _parameters(self) -> dict[str, int]:
         reach, mult = 1 << (self.arch.acc_bits - 4), self.widths.mult
@@ -85,6 +88,11 @@ class Case:
                 **{f"res_{name}": value for name, value in vars(self.res).items()},
             }
 
+        if arch.tables:
+            self.fields["lookup"] = rng.randrange(2)
+        if arch.tables > 1:
+            self.fields["table"] = rng.randrange(arch.tables)
+
     def _walk(self) -> Walk:
         return Walk(*(self.rng.randrange(0, self.arch.act_depth, self.arch.cols) for _ in range(4)))
 
@@ -115,7 +123,13 @@ class Case:
         if self.adds:
             other, bounds = operand - fields["res_zero"], (fields["lo_sum"], fields["hi_sum"])
             value = residual_add(value, other, fields["m_own"], fields["m_res"], *bounds, widths)
-        return value + fields["out_zero"]
+        return self._stored(value + fields["out_zero"])
+
+    def _stored(self, element: int) -> int:
+        if not self.fields.get("lookup"):
+            return element
+        size = self.arch.table_entries
+        return self.memories.entries[self.fields.get("table", 0) * size + element + size // 2]
 
 
 class Bench:
@@ -139,6 +153,13 @@ class Bench:
             ctx.set(self.dut.host_data, self.memories.line(index))
             await ctx.tick()
         ctx.set(self.dut.host_write, 0)
+        for index, entry in enumerate(self.memories.entries):
+            ctx.set(self.dut.table_write, 1)
+            ctx.set(self.dut.table_line, index)
+            ctx.set(self.dut.table_data, entry)
+            await ctx.tick()
+        if self.arch.tables:
+            ctx.set(self.dut.table_write, 0)
 
     async def tick(self, ctx: Any) -> None:
         dut, rng = self.dut, self.rng
@@ -208,7 +229,7 @@ def test_sums_are_stored_on_time(name: str, seed: int) -> None:
 
     async def run(ctx: Any) -> None:
         await bench.load(ctx)
-        for _ in range(4):
+        for _ in range(4 if not bench.arch.tables else 6):
             await bench.descriptor(ctx)
 
     simulate(bench.dut, run)

@@ -47,6 +47,13 @@ def test_the_hash_is_of_the_hardware_not_of_its_name() -> None:
     arch = PRESETS["tiny"]
     assert arch.with_(name="other").hash == arch.hash
     assert arch.with_(acc_depth=128).hash != arch.hash
+    assert arch.with_(tables=4).hash != arch.hash
+
+
+def test_an_engine_without_tables_is_the_one_that_knew_of_none() -> None:
+    """Its programs and bitstreams stay valid."""
+    assert PRESETS["16x16"].tables == 0
+    assert PRESETS["16x16"].hash == 0x742BC37B
 
 
 def test_json_round_trip(tmp_path: Path) -> None:
@@ -73,6 +80,9 @@ def test_json_round_trip(tmp_path: Path) -> None:
         ({"line_depth": 3}, r"line_depth must be in 4\.\.65536, got 3"),
         ({"rows": "2"}, "rows must be of type int, got '2'"),
         ({"pool": 1}, "pool must be of type bool, got 1"),
+        ({"tables": 3}, "tables must be 0 or a power of two, got 3"),
+        ({"tables": 512}, r"tables must be in 0\.\.256, got 512"),
+        ({"tables": 2, "act_bits": 9}, "tables must be 0 where act_bits is more than 8, got 2"),
     ],
 )
 def test_refusals(changes: dict[str, Any], message: str) -> None:

@@ -64,6 +64,16 @@ def test_elements_count_the_padding() -> None:
     assert replace(MAP, block=(2, 2), channel_pitch=4, row_pitch=8).elements == 8
 
 
+def test_tables_are_a_segment_like_the_others(tmp_path: Path) -> None:
+    whole = program(segments={**SEGMENTS, Space.TABLES: array("I", range(2 * 256))})
+    save_program(whole, tmp_path / "program.slp")
+    assert load_program(tmp_path / "program.slp").segments == whole.segments
+    with pytest.raises(ImageError, match="segment TABLES: 513 lines, the architecture tiny has 512"):
+        program(segments={Space.TABLES: array("I", [0] * 513)})
+    with pytest.raises(ImageError, match="segment TABLES: 1 lines, the architecture 16x16 has 0"):
+        replace(program(), arch=PRESETS["16x16"], segments={Space.TABLES: array("I", [0])})
+
+
 def test_half_lines_are_refused() -> None:
     with pytest.raises(ImageError, match="segment PARAMS: 1 words are not whole lines of 2"):
         program(segments={Space.PARAMS: array("I", [1])})

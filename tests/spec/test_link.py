@@ -16,6 +16,7 @@ from systolith.spec.link import (
     read_command,
     run_command,
     space_lines,
+    spaces,
     unpack_line,
     write_command,
 )
@@ -43,9 +44,11 @@ def test_lines_of_every_space() -> None:
         "ACTIVATIONS": 64,
         "COUNTERS": 32,
         "IDENT": 32,
+        "TABLES": 8,
     }
     assert line_words(Space.PARAMS, ARCH) == 14
     assert space_lines(Space.ACTIVATIONS, ARCH) == ARCH.act_lines
+    assert (line_words(Space.TABLES, ARCH), space_lines(Space.TABLES, ARCH)) == (1, 8 * 256)
     assert param_slots(ARCH) == {"bias": (0, 32), "multiplier": (32, 16), "shift": (48, 6)}
 
 
@@ -61,3 +64,10 @@ def test_lines_survive_packing(bits: int) -> None:
 def test_ident_tells_the_architecture() -> None:
     assert ident(ARCH)[1] == ARCH.hash
     assert len(ident(ARCH)) == space_lines(Space.IDENT, ARCH)
+
+
+def test_an_engine_without_tables_lacks_their_space() -> None:
+    assert spaces(ARCH) == tuple(Space)
+    bare = ARCH.with_(tables=0)
+    assert spaces(bare) == tuple(space for space in Space if space is not Space.TABLES)
+    assert space_lines(Space.TABLES, bare) == 0

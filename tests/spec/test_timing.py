@@ -42,6 +42,14 @@ def test_a_residual_operand_takes_longer() -> None:
 
 
 @PRESET
+def test_tables_take_two_cycles_to_every_store(arch: Arch) -> None:
+    bare, with_tables = arch.with_(tables=0), arch.with_(tables=1)
+    assert timing.table_latency(bare) == 0
+    assert timing.store_cycles(with_tables) == timing.store_cycles(bare) + 2
+    assert timing.lane_latency(with_tables) == timing.lane_latency(bare)
+
+
+@PRESET
 @pytest.mark.parametrize("vector", [False, True], ids=["matrix", "vector"])
 def test_a_drain_is_a_sum_and_its_store(arch: Arch, vector: bool) -> None:
     sums = timing.sum_cycles(arch, vector=vector)

@@ -250,3 +250,27 @@ def test_weights_that_end_early_are_an_error() -> None:
     model = IsaModel(Program(**{**vars(whole), "segments": short}))
     with pytest.raises(IsaError, match="weights end at line 35, needed up to 36"):
         model.run({"x": np.zeros((1, 4, 6, 6), dtype=np.int64)})
+
+
+def looking_up(table: int, entries: list[int]) -> Program:
+    """An identity through a table of TINY's two."""
+    loops = (*(Loop(),) * 3, Loop(6, 0, 4), Loop(6, 0, 4), Loop())
+    walk = Walk(512, 4, 4, 4)
+    identity = Descriptor(op=Op.VECTOR, plane=1, row_len=144, loops=loops, out=walk, out_zero=3, lo=-131, hi=124)
+    descriptor = replace(identity, lookup=True, table=table)
+    whole = program([descriptor], [], [[param(-3, 1.0)] * 2] * 2, ARCH)
+    return replace(whole, segments={**whole.segments, Space.TABLES: array("I", [entry % 256 for entry in entries])})
+
+
+def test_a_table_is_looked_up_by_the_stored_integer() -> None:
+    rng = np.random.default_rng(SEED)
+    entries = rng.integers(-128, 128, 512).tolist()
+    x = rng.permutation(np.arange(-128, 16)).reshape(1, 4, 6, 6)
+    for table in (0, 1):
+        got = IsaModel(looking_up(table, entries)).run({"x": x})["y"]
+        assert got.tolist() == np.array(entries)[table * 256 + 128 + x].tolist()
+
+
+def test_a_table_that_the_program_lacks_is_an_error() -> None:
+    with pytest.raises(IsaError, match="descriptor 0: it looks up in table 1, the program has 256 lines"):
+        IsaModel(looking_up(1, [0] * 256)).run({"x": np.zeros((1, 4, 6, 6), dtype=np.int64)})

@@ -72,7 +72,8 @@ def lane_fields(node: Node, ctx: Context, lo: int, hi: int) -> dict[str, Any]:
     A table is looked up, but which one is known when all of the program's are.
     """
     fields: dict[str, Any] = {"out_zero": ctx.result(node).zero_point, "lo": lo, "hi": hi}
-    fields["lookup"] = "table" in node.attributes
+    if "table" in node.attributes:
+        fields["lookup"] = True
     residual = residual_of(node)
     if residual is not None:
         fields |= _add_fields(node, ctx, node.attributes["add"], residual)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pooling, stand-alone add, requantisation and table on the vector unit: blocks of C channels, taps innermost.
 
-An add, a requantisation or a table is a pool of one tap. An average that does not count its padding divides by another number at
-the border, so the output is cut into rectangles of equal tap count, each with its own factor.
+An add, a requantisation or a table is a pool of one tap. An average that does not count its padding divides by another
+number at the border, so the output is cut into rectangles of equal tap count, each with its own factor.
 """
 
 from __future__ import annotations

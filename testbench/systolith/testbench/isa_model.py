@@ -322,7 +322,9 @@ class IsaModel:
         size = self.arch.table_entries
         entries = self._tables[table * size : (table + 1) * size]
         if len(entries) < size:
-            raise IsaError(f"descriptor {index}: it looks up in table {table}, the program has {len(self._tables)} lines")
+            raise IsaError(
+                f"descriptor {index}: it looks up in table {table}, the program has {len(self._tables)} lines"
+            )
         return entries[values + size // 2]
 
     def _walk(self, descriptor: Descriptor, walk: Walk) -> Ints:

@@ -15,6 +15,7 @@ from systolith.spec.isa import Op, decode_program
 from systolith.spec.link import Counter, Space
 from systolith.testbench.isa_model import IsaModel
 from tests.support.networks import NetworkBuilder
+from tests.support.random_graphs import random_table_graph
 
 NAMES = ["digits_cnn", "digits_mlp", "resnet8"]
 
@@ -95,3 +96,9 @@ def test_vector_descriptors_have_no_weights_and_no_sums(pooled: Program) -> None
     assert set(moved) == set(KINDS)
     assert moved["windows"] == Access(16, 8 * 8)
     assert [moved[kind].count for kind in ("weights", "sums_written", "sums_read", "residuals")] == [0, 0, 0, 0]
+
+
+def test_a_table_is_looked_up_for_every_element() -> None:
+    program = lower(random_table_graph(1), PRESETS["8x8"])
+    (moved,) = _traffic(program)
+    assert moved["entries"] == Access(moved["stores"].count * 8, 8)

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from systolith.compiler.ir import Graph
+from systolith.compiler.passes.fuse_add import fuse_add
+from systolith.compiler.passes.fuse_table import fuse_table
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.image import ImageError, Program
 from systolith.spec.link import Counter
@@ -17,7 +20,7 @@ from systolith.testbench.pauses import Pauses
 from systolith.testbench.runner.backend import Observation, RtlSimulator
 from systolith.testbench.verify import Sample, verify
 from tests.support.programs import limits_for, random_case
-from tests.support.random_graphs import random_network
+from tests.support.random_graphs import Limits, random_network
 from tests.support.simulators import EVERY, needs
 
 SEED = 7000
@@ -25,7 +28,7 @@ IN, OUT = Pauses(probability=0.3, seed=SEED), Pauses(probability=0.3, seed=SEED 
 TINY = PRESETS["tiny"]
 WIDE = PRESETS["4x4"].with_(name="2x4", rows=2, cols=4, psum_spacing=2, lane_cycles=1, act_segments=1)
 NARROW = TINY.with_(name="tiny-w4", weight_bits=4)
-LONG = TINY.with_(name="tiny-a16", act_bits=16, acc_bits=48)
+LONG = TINY.with_(name="tiny-a16", act_bits=16, tables=0, acc_bits=48)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,20 @@ def test_random_graphs_of_every_size(arch: Arch) -> None:
     limits = limits_for(arch, size=9, channels=11, kernel=7)
     cases = [random_case(seed, arch, limits=limits) for seed in range(SEED, SEED + 40)]
     check(RtlSimulator(arch, simulator="verilator", source=IN, sink=OUT), cases)
+
+
+@pytest.mark.sim
+@needs("verilator")
+@pytest.mark.parametrize("arch", [TINY.with_(name="tiny-t8", tables=8), WIDE], ids=lambda arch: str(arch.name))
+def test_random_networks_with_tables(arch: Arch) -> None:
+    limits = replace(limits_for(arch, size=9, channels=11), tables=True)
+    cases = [random_case(seed, arch, limits=limits, make=fused_network) for seed in range(SEED, SEED + 20)]
+    check(RtlSimulator(arch, simulator="verilator", source=IN, sink=OUT), cases)
+
+
+def fused_network(seed: int, limits: Limits) -> Graph:
+    """Tables at the end of layers and, where others read what is in front of them, alone."""
+    return fuse_table(fuse_add(random_network(seed, limits)))
 
 
 def test_run_and_observe_agree_and_report_progress() -> None:

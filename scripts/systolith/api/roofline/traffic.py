@@ -40,6 +40,7 @@ KINDS = {
     "stores": ("activation memory", "results stored"),
     "weights": ("weight memory", "weights read"),
     "params": ("parameter memory", "parameter lines read"),
+    "entries": ("tables", "entries looked up"),
     "lines": ("line buffers", "pixels written and read"),
     "sums_written": ("accumulators", "partial sums kept"),
     "sums_read": ("accumulators", "partial sums read back"),
@@ -76,6 +77,7 @@ def _lanes(descriptor: Descriptor, arch: Arch, results: int) -> dict[str, Access
         "residuals": Access(results if descriptor.residual else 0, vector),
         "stores": Access(results, vector),
         "params": Access(results * arch.lane_cycles, link.line_bits(Space.PARAMS, arch)),
+        "entries": Access(results * arch.cols if descriptor.lookup else 0, arch.act_bits),
     }
 
 
