@@ -42,7 +42,6 @@ ARCHES = {
     ),
     "wide activations": Arch(name="16", rows=2, cols=2, psum_spacing=1, act_bits=16, acc_bits=48, **SMALL),
     "precise": Arch(name="precise", rows=2, cols=2, psum_spacing=1, precision=2, **SMALL),
-    "tables": PRESETS["tiny"].with_(tables=2, **SMALL),
     "a lane a column, tables": PRESETS["8x8"].with_(tables=4, act_bits=6, **SMALL),
     "single port": PRESETS["up5k"].with_(**SMALL),
     "bare": PRESETS["tiny"].with_(residual=False, pool=False, **SMALL),

@@ -60,15 +60,15 @@ class Tables(wiring.Component):
         for index in range(self._arch.lanes):
             element = self.input[index]
             m.submodules[f"entries{index}"] = ram = Ram(bits=sign + 1, depth=space_lines(Space.TABLES, self._arch))
-            passed = delayed(m, element, signed(sign + 1), 1, f"passed{index}")
-            found = Signal(signed(sign + 1), name=f"found{index}", reset_less=True)
-            m.d.sync += found.eq(Mux(self.lookup, ram.read_data, passed))
+            passed = delayed(m, element, sign + 1, 2, f"passed{index}")
+            found = delayed(m, ram.read_data, sign + 1, 1, f"found{index}")
             m.d.comb += [
-                ram.read_en.eq(self.lookup),
+                # always, so that the register right behind it can be the block RAM's own
+                ram.read_en.eq(1),
                 ram.read_addr.eq(Cat(element, self.table)),
                 ram.write_en.eq(self.host_write),
                 ram.write_addr.eq(line),
                 ram.write_data.eq(self.host_data),
-                self.output[index].eq(found),
+                self.output[index].eq(Mux(self.lookup, found, passed)),
             ]
         return m

@@ -15,7 +15,7 @@ from systolith.spec.isa import Op, decode_program
 from systolith.spec.link import Counter, Space
 from systolith.testbench.isa_model import IsaModel
 from tests.support.networks import NetworkBuilder
-from tests.support.random_graphs import random_table_graph
+from tests.support.random_graphs import random_requant_graph, random_table_graph
 
 NAMES = ["digits_cnn", "digits_mlp", "resnet8"]
 
@@ -102,3 +102,5 @@ def test_a_table_is_looked_up_for_every_element() -> None:
     program = lower(random_table_graph(1), PRESETS["8x8"])
     (moved,) = _traffic(program)
     assert moved["entries"] == Access(moved["stores"].count * 8, 8)
+    (plain,) = _traffic(lower(random_requant_graph(1), PRESETS["8x8"]))
+    assert plain["entries"].count == 0
