@@ -22,7 +22,7 @@ __all__ = ["PRESETS", "Arch", "ArchError", "clog2", "load_arch"]
 TABLE_BITS = 8
 """Most bits of an activation that a table can be looked up by."""
 
-_LATER = {"tables": 0}
+_LATER = {"tables": 0, "precision": 0}
 """Parameters that the first engines did not know, with the value that means those: left out of their identity, so that
 their programs and bitstreams stay valid."""
 
