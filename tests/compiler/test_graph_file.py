@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,18 @@ import pytest
 from systolith.compiler.errors import InputFileError
 from systolith.compiler.graph_file import load_graph, save_graph
 from systolith.compiler.interp_int import run_integer
+from systolith.compiler.ir import Graph
 from systolith.compiler.passes.fuse_table import fuse_table
 from systolith.compiler.verify import verify
-from tests.support.random_graphs import Limits, random_feeds, random_network
+from tests.support.random_graphs import Limits, random_feeds, random_move_graph, random_network
 
 
+@pytest.mark.parametrize("make", [random_network, random_move_graph])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_graph_computes_the_same_after_a_file(seed: int, tmp_path: Path) -> None:
-    graph, file = fuse_table(random_network(seed, Limits(tables=True))), tmp_path / "network.npz"
+def test_a_graph_computes_the_same_after_a_file(
+    seed: int, make: Callable[[int, Limits], Graph], tmp_path: Path
+) -> None:
+    graph, file = fuse_table(make(seed, Limits(tables=True))), tmp_path / "network.npz"
     graph = graph.with_(host_tail={graph.outputs[0]: ("Softmax", "ArgMax(axis=1, keepdims=0, select_last_index=0)")})
     save_graph(graph, file)
     loaded = load_graph(file)

@@ -15,6 +15,7 @@ from tests.support.random_graphs import (
     random_add_graph,
     random_conv_graph,
     random_feeds,
+    random_move_graph,
     random_network,
     random_pool_graph,
     random_requant_graph,
@@ -45,7 +46,9 @@ def expected(graph: Graph, node: Node, inputs: list[Ints], acc_bits: int) -> Int
             assert x is not None
             result[0][point] = graph.constant(node.attributes["table"])[int(inputs[0][0][point]) + (1 << (x.bits - 1))]
             continue
-        if node.op == "QAdd":
+        if node.op == "QMove":
+            value = moved(node, [part[0] for part in relative], point, widths)
+        elif node.op == "QAdd":
             value = add(node, int(relative[0][0][point]), int(relative[1][0][point]), widths)
         else:
             acc, factor = reduce(graph, node, relative[0][0], point)
@@ -59,6 +62,20 @@ def expected(graph: Graph, node: Node, inputs: list[Ints], acc_bits: int) -> Int
         else:
             result[0][point] = value + y.qparams.zero_point
     return result.reshape(y.shape)
+
+
+def moved(node: Node, inputs: list[Ints], point: tuple[int, int, int], widths: LaneWidths) -> int:
+    """The element that some move brings to a point; the fill if none does."""
+    a = node.attributes
+    for move in a["moves"]:
+        runs = (move.channels, move.rows, move.columns)
+        steps = [divmod(place - run.target, run.target_step) for run, place in zip(runs, point, strict=True)]
+        if all(rest == 0 and 0 <= step < run.count for run, (step, rest) in zip(runs, steps, strict=True)):
+            c, y, x = (run.source + step * run.source_step for run, (step, _) in zip(runs, steps, strict=True))
+            value = int(inputs[move.input][(c, x, y) if move.transposed else (c, y, x)])
+            scaler = fixed.make_scaler(a["factors"][move.input], widths)
+            return fixed.requantise(value, scaler, a["lo"], a["hi"], widths)
+    return int(a["fill"])
 
 
 def add(node: Node, own: int, other: int, widths: LaneWidths) -> int:
@@ -110,7 +127,15 @@ def check(graph: Graph, seed: int, acc_bits: int) -> None:
 
 @pytest.mark.parametrize(("act_bits", "weight_bits", "acc_bits"), WIDTHS)
 @pytest.mark.parametrize(
-    "make", [random_conv_graph, random_pool_graph, random_add_graph, random_requant_graph, random_table_graph]
+    "make",
+    [
+        random_conv_graph,
+        random_pool_graph,
+        random_add_graph,
+        random_requant_graph,
+        random_move_graph,
+        random_table_graph,
+    ],
 )
 def test_every_operator_equals_its_definition(make: Any, act_bits: int, weight_bits: int, acc_bits: int) -> None:
     limits = Limits(act_bits=act_bits, weight_bits=weight_bits, grouped=True, size=6, channels=4, kernel=3)

@@ -12,6 +12,7 @@ from systolith.compiler.quantise import quantise
 from systolith.compiler.quantise_config import QuantiseConfig
 from systolith.compiler.verify_integer import ADD_LIMIT
 from tests.support.float_models import ModelBuilder, random_feeds, read
+from tests.support.lsb import lsb_error
 
 PLAIN = QuantiseConfig()
 
@@ -143,11 +144,14 @@ def test_refuses_broadcast_adds() -> None:
         quantised(builder, out)
 
 
-def test_refuses_dilated_pools() -> None:
-    builder = ModelBuilder((1, 3, 6, 6))
-    out = builder.add("MaxPool", "input", kernel_shape=[2, 2], dilations=[2, 1], name="p")
-    with pytest.raises(UnsupportedModel, match=r"node 'p' \(MaxPool\): dilations \[2, 1\]; accepted: pools without"):
-        quantised(builder, out)
+@pytest.mark.parametrize(("op", "lsb"), [("MaxPool", 0.51), ("AveragePool", 1.01)])
+def test_dilated_pools(op: str, lsb: float) -> None:
+    builder = ModelBuilder((1, 3, 6, 6), opset=19)
+    out = builder.add(op, "input", kernel_shape=[2, 2], dilations=[2, 1])
+    source = prepare_float(read(builder, out))
+    graph = quantised(builder, out)
+    assert graph.nodes[0].attributes["dilations"] == (2, 1)
+    assert lsb_error(source, graph, random_feeds(source, 4)) < lsb
 
 
 def test_refuses_averages_that_overflow() -> None:

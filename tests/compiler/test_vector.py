@@ -55,6 +55,13 @@ def test_an_average_without_its_padding_is_cut_where_the_divisor_changes() -> No
     assert [int(table.multiplier[0]) for table in plan.tables] == shifts
 
 
+def test_dilated_taps_are_counted_where_they_lie() -> None:
+    plan = _plan(_pool("average", 8, 8, kernel=(1, 2), dilations=(1, 3), pads=(0, 1, 0, 2), count_include_pad=False))
+    shapes = [(step.descriptor.loops[3].count, step.params) for step in plan.steps]
+    assert shapes == [(1, 0), (5, 1), (2, 0)]
+    assert [step.descriptor.loops[0].col_step for step in plan.steps] == [3 * 6] * 3
+
+
 def test_maps_longer_than_a_loop_are_split() -> None:
     plan = _plan(_pool("max", 22, 20), ARCH.with_(dim_bits=4))
     assert [step.descriptor.loops[4].count for step in plan.steps] == [10, 10, 10, 10]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from systolith.compiler.errors import VerifyError
-from systolith.compiler.ir import AddAttributes, Graph, Node, QParams, Tensor
+from systolith.compiler.ir import AddAttributes, Graph, Move, Node, QParams, Run, Tensor
 from systolith.compiler.verify import verify
 from systolith.compiler.verify_integer import ADD_LIMIT, FACTOR_LIMIT, image_shape
 from systolith.spec.fixed import LaneWidths, UnrepresentableScale, make_add_multiplier, make_scaler
@@ -84,6 +84,14 @@ def inner(made: Graph, entries: Any = WHOLE, params: QParams = INNER, **bounds: 
     return with_table(made, entries, table="t", inner=params, **bounds)
 
 
+PART = Move(0, Run(1, 0, 2), Run(0, 1, 3), Run(4, 0, 2, -2))
+
+
+def move(*moves: Move, **changes: Any) -> Graph:
+    attributes = {"moves": moves or (PART,), "factors": (1.0,), "fill": 0, "lo": LO, "hi": HI, **changes}
+    return graph(Node("QMove", "n", ("x",), ("y",), attributes), (1, 3, 5, 6), (1, 2, 4, 2))
+
+
 def view(*shapes: tuple[int, ...]) -> Graph:
     return graph(Node("View", "n", ("x",), ("y",)), *shapes)
 
@@ -106,7 +114,9 @@ def test_image_shape() -> None:
 
 def test_accepts_good_nodes() -> None:
     views = [view((1, 3), (1, 3, 1, 1)), view((1, 1, 4, 4), (1, 16)), view((1, 3, 2, 6), (1, 3, 3, 4))]
-    for good in (conv(), pool(), add(), requant(), table(), *views):
+    dilated = pool(kernel=(2, 2), dilations=(2, 2), strides=(2, 2), pads=(0, 0, 1, 1))
+    moves = [move(), move(replace(PART, transposed=True))]
+    for good in (conv(), pool(), dilated, add(), requant(), table(), *views, *moves):
         verify(good)
 
 
@@ -149,6 +159,19 @@ def test_bounds_in_front_of_a_table_are_those_of_inner() -> None:
         (inner(requant(), params=QParams(0.0, 0)), "inner has scale 0.0"),
         (inner(requant(), range(16), QParams(0.1, 0, 8), lo=0, hi=1), r"table must be int64 of shape \(256,\)"),
         (with_table(table(), WHOLE, inner=Q), "has attributes"),
+        (pool(dilations=(3, 1)), r"output has \(C, H, W\) \(3, 3, 3\), its operands make \(3, 2, 3\)"),
+        (move(factors=(1.0, 1.0)), "it has 2 factors"),
+        (move(factors=(4.0,)), r"factor 4.0 is not in \(0, 4\)"),
+        (move(lo=1), f"bounds 1..{HI} leave out the zero point"),
+        (move(fill=HI + 1), "are not inside"),
+        (move(PART, PART), "its moves overlap"),
+        (move(replace(PART, input=1)), "it moves from input 1 of 1"),
+        (move(replace(PART, channels=Run(0, 0, 2, 1, 2))), "channels have steps"),
+        (move(replace(PART, channels=Run(2, 0, 2))), r"Run\(source=2, .*\) leaves a source of 3"),
+        (move(replace(PART, columns=Run(1, 0, 2, -2))), "leaves a source of 6"),
+        (move(replace(PART, columns=Run(5, 0, 2, -2), transposed=True)), "leaves a source of 5"),
+        (move(replace(PART, rows=Run(0, 2, 3))), "leaves a target of 4"),
+        (move(replace(PART, rows=Run(0, 0, 0))), "is empty or runs backwards"),
         (view((1, 3), (1, 4)), r"it turns \(1, 3\) into \(1, 4\)"),
         (view((1, 2, 2, 2), (1, 8)), "it changes the NHWC order"),
         (view((1, 2, 3, 1), (1, 3, 2, 1)), "it changes the NHWC order"),

@@ -28,7 +28,7 @@ from systolith.spec.image import Program
 from systolith.testbench.cycles import locate_cycles
 from systolith.testbench.runner.backend import RtlSimulator
 from tests.support.programs import limits_for
-from tests.support.random_graphs import Limits, random_conv_graph, random_network
+from tests.support.random_graphs import Limits, random_conv_graph, random_move_graph, random_network
 from tests.support.simulators import needs
 
 LAYERS = 67
@@ -66,14 +66,14 @@ def test_on_every_layer_of_the_benchmark(array: str, tmp_path: Path) -> None:
 
 
 def random_programs(arch: Arch) -> list[tuple[Program, Sequence[Feeds]]]:
-    """Networks, and single convolutions in groups, until they have enough layers."""
+    """Networks, single convolutions in groups, and data movement, until they have enough layers."""
     limits = replace(limits_for(arch, size=9, channels=3 * arch.cols, kernel=5), tables=arch.tables >= 8)
     grouped = Limits(**(vars(limits) | {"grouped": True}))
     cases: list[tuple[Program, Sequence[Feeds]]] = []
     layers, seed = 0, SEED
     while layers < LAYERS:
-        make = partial(random_conv_graph, limits=grouped) if seed % 4 == 0 else partial(random_network, limits=limits)
-        graph: Graph = make(seed)
+        makers = {0: partial(random_conv_graph, limits=grouped), 2: partial(random_move_graph, limits=limits)}
+        graph: Graph = makers.get(seed % 4, partial(random_network, limits=limits))(seed)
         program = lower(graph, arch)
         cases.append((program, random_inputs(graph, 1, seed)))
         layers, seed = layers + len(program.layers), seed + 1

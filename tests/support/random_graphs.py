@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from systolith.compiler.ir import AddAttributes, Graph, Node, QParams, Tensor
+from tests.support.random_moves import random_moves
 
 __all__ = [
     "GraphBuilder",
@@ -24,6 +25,7 @@ __all__ = [
     "random_depthwise_graph",
     "random_feeds",
     "random_graph",
+    "random_move_graph",
     "random_network",
     "random_packed_graph",
     "random_pool_graph",
@@ -215,12 +217,10 @@ class GraphBuilder:
         channels, height, width = self.map_size(name)
         window = self._window(name, same=False)
         mode = mode or ("max", "average")[self._int(0, 1)]
-        kernel, pads = window["kernel"], window["pads"]
-        # a window wholly in the padding has no maximum and no average
-        pads = tuple(min(pad, kernel[axis % 2] - 1) for axis, pad in enumerate(pads))
-        window |= {"dilations": (1, 1), "pads": pads}
+        for axis, length in enumerate((height, width)):
+            # taps further apart than the tensor is long may all lie in the padding: no maximum and no average
+            window = _one_tap(window, axis) if length < window["dilations"][axis] else window
         size = _output_size((height, width), window)
-        del window["dilations"]
         output = self._fresh()
         qparams = self._tensor(output, (1, channels, *size))
         low, high = self._bounds(qparams)
@@ -228,6 +228,17 @@ class GraphBuilder:
         factor = 1.0 if self._int(0, 1) else float(self.rng.uniform(0.3, 1.2))
         window |= {"mode": mode, "count_include_pad": include, "factor": factor, "lo": low, "hi": high}
         return self._emit("QPool", (name,), output, **window)
+
+    def move(self, *names: str) -> str:
+        """Random data movement out of tensors of one shape."""
+        output = self._fresh()
+        size, moves = random_moves(self.rng, self.map_size(names[0]), len(names))
+        qparams = self._tensor(output, (1, *size))
+        low, high = self._bounds(qparams)
+        factors = tuple(1.0 if self._int(0, 1) else float(self.rng.uniform(0.3, 2.0)) for _ in names)
+        fill = self._int(0, 1) * self._int(qparams.low - qparams.zero_point, qparams.high - qparams.zero_point)
+        bounds = {"lo": min(low, 0), "hi": max(high, 0)}
+        return self._emit("QMove", names, output, moves=moves, factors=factors, fill=fill, **bounds)
 
     def add(self, left: str, right: str) -> str:
         """A stand-alone add of two tensors of one shape."""
@@ -344,6 +355,17 @@ def random_table_graph(seed: int, limits: Limits | None = None) -> Graph:
     return builder.graph(f"table{seed}", builder.table(x))
 
 
+def random_move_graph(seed: int, limits: Limits | None = None) -> Graph:
+    """Data movement out of one to three tensors, between layers that make and read them."""
+    limits = limits or Limits()
+    small = replace(limits, size=min(limits.size, 6), channels=min(limits.channels, 24))
+    builder, x = _start(seed, small)
+    made = [x, *(builder.input(*builder.map_size(x)) for _ in range(int(builder.rng.integers(0, 3))))]
+    made = [builder.requant(name) if builder.rng.integers(0, 2) else name for name in made]
+    y = builder.move(*made)
+    return builder.graph(f"move{seed}", builder.conv(y) if builder.rng.integers(0, 2) else y)
+
+
 def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -> Graph:
     """Convolutions with residual and stand-alone adds, pools, requantisations, tables (by the limits); then a Gemm."""
     builder, x = _start(seed, limits)
@@ -401,6 +423,7 @@ def random_graph(seed: int, limits: Limits | None = None) -> Graph:
         random_add_graph,
         random_requant_graph,
         random_network,
+        random_move_graph,
     )
     return makers[seed % len(makers)](seed, limits)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from systolith.spec.arch import PRESETS, Arch
 
@@ -148,10 +149,12 @@ def _clashes(graph: Graph, roots: _Roots, layouts: Mapping[str, Layout], arch: A
         if node.op == "View":
             continue
         residual = residual_of(node)
-        rivals = [name for name in (residual, node.outputs[0] if arch.act_single_port else None) if name is not None]
+        # a QMove adds to what its result holds already
+        stored = arch.act_single_port or node.op == "QMove"
+        rivals = [name for name in (residual, node.outputs[0] if stored else None) if name is not None]
         cycles = layouts[node.outputs[0]].elements // arch.lanes
-        for rival in rivals:
-            pair = frozenset((roots.root[node.inputs[0]], roots.root[rival]))
+        for name, rival in product(node.inputs if node.op == "QMove" else node.inputs[:1], rivals):
+            pair = frozenset((roots.root[name], roots.root[rival]))
             clashes[pair] = clashes.get(pair, 0) + cycles
     return {pair: cycles for pair, cycles in clashes.items() if len(pair) == 2}
 

@@ -7,7 +7,7 @@ The file is an ``.npz``: one array per constant (``constant:NAME``) and the JSON
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .array_file import read_arrays
 from .errors import InputFileError
-from .ir import AddAttributes, Graph, Node, QParams, Tensor
+from .ir import AddAttributes, Graph, Move, Node, QParams, Run, Tensor
 
 __all__ = ["load_graph", "save_graph"]
 
@@ -24,11 +24,7 @@ _PREFIX = "constant:"
 
 
 def _node(node: Node) -> dict[str, Any]:
-    attributes = {
-        key: asdict(value) if isinstance(value, AddAttributes | QParams) else value
-        for key, value in node.attributes.items()
-    }
-    return {**asdict(node), "attributes": attributes}
+    return asdict(replace(node, attributes=dict(node.attributes)))
 
 
 def _head(graph: Graph) -> dict[str, Any]:
@@ -56,12 +52,18 @@ def _tuples(value: object) -> object:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
+def _load_move(data: dict[str, Any]) -> Move:
+    return Move(**{**data, **{axis: Run(**data[axis]) for axis in ("channels", "rows", "columns")}})
+
+
 def _load_node(data: dict[str, Any]) -> Node:
     attributes = {key: _tuples(value) for key, value in data["attributes"].items()}
     if "add" in attributes:
         attributes["add"] = AddAttributes(**data["attributes"]["add"])
     if "inner" in attributes:
         attributes["inner"] = QParams(**data["attributes"]["inner"])
+    if "moves" in attributes:
+        attributes["moves"] = tuple(_load_move(move) for move in data["attributes"]["moves"])
     inputs, outputs, origin = (tuple(data[key]) for key in ("inputs", "outputs", "origin"))
     return Node(data["op"], data["name"], inputs, outputs, attributes, origin)
 

@@ -262,12 +262,28 @@ def _table(step: _Step) -> Ints:
     return step.constant("table")[step.relative(0) + x.zero_point - x.low]
 
 
+def _move(step: _Step) -> Ints:
+    """Each move's elements change scale on their way; ``fill`` is what none of them reaches."""
+    shape = step.graph.tensors[step.node.outputs[0]].shape
+    result = np.full((len(step.relative(0)), *_map_shape(shape)), step.attributes["fill"], dtype=np.int64)
+    for move in step.attributes["moves"]:
+        x = step.relative(move.input)
+        runs = (move.channels, move.rows, move.columns)
+        source = (run.source + np.arange(run.count) * run.source_step for run in runs)
+        target = (run.target + np.arange(run.count) * run.target_step for run in runs)
+        batch = np.arange(len(x))
+        moved = (x.swapaxes(2, 3) if move.transposed else x)[np.ix_(batch, *source)]
+        result[np.ix_(batch, *target)] = step.lanes(moved, np.array(step.attributes["factors"][move.input]))
+    return result + step.zero_y
+
+
 def _view(step: _Step) -> Ints:
     return step.relative(0) + step.own.zero_point
 
 
 _OPERATORS: dict[str, Callable[[_Step], Ints]] = {
     "QConv": _conv,
+    "QMove": _move,
     "QPool": _pool,
     "QAdd": _add,
     "QRequant": _requant,

@@ -33,6 +33,7 @@ bound. Real factors are Python floats / float64; every back end turns them into 
         average: y = zero_y + clamp(round(factor / n * sum(x - zero_x)), lo, hi)
 
     where n is the number of taps inside the tensor, or kh * kw with ``count_include_pad``. Padding never wins.
+    Optional ``dilations`` (dy, dx), (1, 1) if absent.
 
 ``QAdd``, inputs ``(a, b)``
     ``add``: AddAttributes; ``y = zero_y + clamp(round(m_own * (a - zero_a) + m_res * (b - zero_b)), lo, hi)``.
@@ -52,6 +53,13 @@ bound. Real factors are Python floats / float64; every back end turns them into 
 
     A residual add comes before the table.
 
+``QMove``, inputs ``(x0, x1, ...)``
+    Elements move, nothing is computed but a change of scale: ``moves`` (tuple of :class:`Move`, whose targets do not
+    overlap), ``factors`` (a float for each input: s_x / s_y), ``lo`` <= 0 <= ``hi``, ``fill`` (int, relative to zero_y:
+    every element that nothing is moved to)::
+
+        y[target] = zero_y + clamp(round(factor_i * (x_i[source] - zero_i)), lo, hi)
+
 ``View``, input ``(x,)``
     The same integers in another shape, such that the NHWC order does not change: (N, C, 1, 1) <-> (N, C). They may
     mean something else: the scale may differ, the zero point may not.
@@ -69,7 +77,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AddAttributes", "Graph", "Node", "QParams", "Tensor"]
+__all__ = ["AddAttributes", "Graph", "Move", "Node", "QParams", "Run", "Tensor"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,33 @@ class AddAttributes:
     m_res: float
     lo: int
     hi: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Positions along one axis: element ``i`` of ``count`` goes from ``source + i * source_step`` to ``target + i *
+    target_step``.
+
+    A source step of 0 repeats one element, a negative one runs backwards; a target step is positive.
+    """
+
+    source: int
+    target: int
+    count: int
+    source_step: int = 1
+    target_step: int = 1
+
+
+@dataclass(frozen=True)
+class Move:
+    """A box of elements of one input of a QMove, by axis of the target; channels have steps of 1."""
+
+    input: int
+    channels: Run
+    rows: Run
+    columns: Run
+    transposed: bool = False
+    """The target's rows run along the source's columns, and its columns along the source's rows."""
 
 
 @dataclass(frozen=True)

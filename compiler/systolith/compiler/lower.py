@@ -16,6 +16,7 @@ from .errors import CapacityError, QuantisationError, UnsupportedModel
 from .ir import Graph, Node, QParams
 from .layout import Layout, plan_layouts, residual_of
 from .matrix import plan_matrix
+from .movement import plan_movement
 from .plan import Context, LayerPlan
 from .vector import plan_vector
 
@@ -66,6 +67,8 @@ def _check_node(node: Node, arch: Arch) -> None:
 
 def _plan(node: Node, ctx: Context) -> LayerPlan:
     _check_node(node, ctx.arch)
+    if node.op == "QMove":
+        return plan_movement(node, ctx)
     if node.op != "QConv":
         return plan_vector(node, ctx)
     return plan_depthwise(node, ctx) or plan_matrix(node, ctx)

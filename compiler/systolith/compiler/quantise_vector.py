@@ -31,10 +31,8 @@ def average_pool(builder: Builder, node: Node) -> None:
 
 def _pool(builder: Builder, node: Node, params: QParams, extra: dict[str, Any]) -> None:
     given = node.attributes
-    if given["dilations"] != (1, 1):
-        raise builder.refuse(node, f"dilations {list(given['dilations'])}", "pools without dilation")
     lo, hi = builder.bounds(node, params)
-    window = {"kernel": given["kernel_shape"], "strides": given["strides"], "pads": given["pads"]}
+    window = {"kernel": given["kernel_shape"], **{key: given[key] for key in ("strides", "pads", "dilations")}}
     builder.emit(node, "QPool", (builder.source(node.inputs[0]).name,), {**window, **extra, "lo": lo, "hi": hi})
 
 

@@ -33,6 +33,7 @@ class _Pool:
     kernel: tuple[int, int] = (1, 1)
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
     count_pads: bool = True
     factor: float = 1.0
     lo: int
@@ -58,6 +59,7 @@ def _pool_of(node: Node, ctx: Context) -> _Pool:
         kernel=tuple(own["kernel"]),
         strides=tuple(own["strides"]),
         pads=tuple(own["pads"]),
+        dilations=tuple(own.get("dilations", (1, 1))),
         count_pads=own["mode"] == "max" or own["count_include_pad"],
         factor=own["factor"],
         lo=own["lo"],
@@ -65,10 +67,11 @@ def _pool_of(node: Node, ctx: Context) -> _Pool:
     )
 
 
-def _inside(size: int, kernel: int, stride: int, pad: int, outputs: int) -> Ints:
-    """How many taps of each output position lie inside the tensor, along one axis."""
-    first = np.arange(outputs) * stride - pad
-    return np.asarray(np.minimum(first + kernel, size) - np.maximum(first, 0))
+def _inside(pool: _Pool, axis: int, size: int, outputs: int) -> Ints:
+    """How many taps of each output position lie inside the tensor, along axis ``axis`` (0: y, 1: x)."""
+    first = np.arange(outputs) * pool.strides[axis] - pool.pads[axis]
+    taps = first[:, None] + np.arange(pool.kernel[axis]) * pool.dilations[axis]
+    return np.asarray(np.count_nonzero((taps >= 0) & (taps < size), axis=1))
 
 
 def _runs(values: Ints) -> Iterator[tuple[Span, int]]:
@@ -80,8 +83,7 @@ def _runs(values: Ints) -> Iterator[tuple[Span, int]]:
 
 def _rectangles(node: Node, pool: _Pool, source: Layout, target: Layout) -> Iterator[tuple[Span, Span, int]]:
     """Rows, columns and the number to divide by."""
-    down = _inside(source.height, pool.kernel[0], pool.strides[0], pool.pads[0], target.height)
-    across = _inside(source.width, pool.kernel[1], pool.strides[1], pool.pads[1], target.width)
+    down, across = _inside(pool, 0, source.height, target.height), _inside(pool, 1, source.width, target.width)
     if min(down.min(), across.min()) < 1:
         raise UnsupportedModel(
             node=node.name,
@@ -137,8 +139,8 @@ def _descriptor(node: Node, ctx: Context, pool: _Pool, rows: Span, columns: Span
     source, target, cols = ctx.layouts[node.inputs[0]], ctx.layouts[node.outputs[0]], ctx.arch.cols
     blocks = -(-target.channels // cols)
     nest = [
-        Stride(pool.kernel[1], col=source.channel_pitch),
-        Stride(pool.kernel[0], row=source.row_pitch),
+        Stride(pool.kernel[1], col=pool.dilations[1] * source.channel_pitch),
+        Stride(pool.kernel[0], row=pool.dilations[0] * source.row_pitch),
         Stride(),
         Stride(columns.count, col=pool.strides[1] * source.channel_pitch),
         Stride(rows.count, row=pool.strides[0] * source.row_pitch),

@@ -11,7 +11,7 @@ import numpy as np
 from systolith.spec.fixed import LaneWidths
 
 from .errors import VerifyError
-from .ir import AddAttributes, Graph, Node, QParams
+from .ir import AddAttributes, Graph, Move, Node, QParams, Run
 
 __all__ = [
     "ADD_LIMIT",
@@ -38,6 +38,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "QConv": _BOUNDS | _WINDOW | {"weight", "bias", "factor", "dilations", "group"},
     "QPool": _BOUNDS | _WINDOW | {"mode", "count_include_pad", "factor"},
     "QAdd": frozenset({"add"}),
+    "QMove": _BOUNDS | {"moves", "factors", "fill"},
     "QRequant": _BOUNDS | {"factor"},
     "QTable": frozenset({"table"}),
     "View": frozenset(),
@@ -48,7 +49,7 @@ _TABLE = frozenset({"table", "inner"})
 
 OPTIONAL: Mapping[str, frozenset[str]] = {
     "QConv": _TABLE | {"add"},
-    "QPool": _TABLE,
+    "QPool": _TABLE | {"dilations"},
     "QAdd": _TABLE,
     "QRequant": _TABLE,
 }
@@ -189,7 +190,7 @@ def _check_pool(graph: Graph, node: Node) -> None:
     channels = image_shape(graph.tensors[node.inputs[0]].shape)[0]
     _check_factor(given["factor"], FACTOR_LIMIT)
     _check_bounds(given["lo"], given["hi"], _own(graph, node))
-    _check_result(graph, node, (channels, *_window_outputs(graph, node, (1, 1))))
+    _check_result(graph, node, (channels, *_window_outputs(graph, node, given.get("dilations", (1, 1)))))
 
 
 def _check_sum(graph: Graph, node: Node) -> None:
@@ -206,6 +207,38 @@ def _check_requant(graph: Graph, node: Node) -> None:
 def _check_table(graph: Graph, node: Node) -> None:
     _check_entries(graph, node, _qparams(graph, node.inputs[0]))
     _check_result(graph, node, image_shape(graph.tensors[node.inputs[0]].shape))
+
+
+def _check_move(graph: Graph, node: Node) -> None:
+    given, params = node.attributes, _qparams(graph, node.outputs[0])
+    _expect(len(given["factors"]) == len(node.inputs) > 0, f"it has {len(given['factors'])} factors")
+    for factor in given["factors"]:
+        _check_factor(factor, FACTOR_LIMIT)
+    _check_bounds(given["lo"], given["hi"], params)
+    _expect(given["lo"] <= 0 <= given["hi"], f"bounds {given['lo']}..{given['hi']} leave out the zero point")
+    _check_bounds(given["fill"], given["fill"], params)
+    written = np.zeros(image_shape(graph.tensors[node.outputs[0]].shape), dtype=np.int64)
+    for move in given["moves"]:
+        _check_box(graph, node, move, written.shape)
+        written[np.ix_(*(_targets(run) for run in (move.channels, move.rows, move.columns)))] += 1
+    _expect(int(written.max()) == 1, "its moves overlap" if written.any() else "it moves nothing")
+
+
+def _targets(run: Run) -> range:
+    return range(run.target, run.target + run.count * run.target_step, run.target_step)
+
+
+def _check_box(graph: Graph, node: Node, move: Move, target: tuple[int, ...]) -> None:
+    """A move reads inside its input and writes inside the output."""
+    _expect(0 <= move.input < len(node.inputs), f"it moves from input {move.input} of {len(node.inputs)}")
+    channels, height, width = image_shape(graph.tensors[node.inputs[move.input]].shape)
+    source = (channels, width, height) if move.transposed else (channels, height, width)
+    _expect(move.channels.source_step == move.channels.target_step == 1, "channels have steps")
+    for run, there, here in zip((move.channels, move.rows, move.columns), source, target, strict=True):
+        last = run.source + (run.count - 1) * run.source_step
+        _expect(run.count > 0 and run.target_step > 0, f"{run} is empty or runs backwards")
+        _expect(min(run.source, last) >= 0 and max(run.source, last) < there, f"{run} leaves a source of {there}")
+        _expect(run.target >= 0 and _targets(run)[-1] < here, f"{run} leaves a target of {here}")
 
 
 def _check_view(graph: Graph, node: Node) -> None:
@@ -225,6 +258,7 @@ def _is_line(shape: tuple[int, int, int]) -> bool:
 _RULES: Mapping[str, Callable[[Graph, Node], None]] = {
     "QAdd": _check_sum,
     "QConv": _check_conv,
+    "QMove": _check_move,
     "QPool": _check_pool,
     "QRequant": _check_requant,
     "QTable": _check_table,

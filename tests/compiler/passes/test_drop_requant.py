@@ -38,7 +38,7 @@ def same(before: Graph, after: Graph, seed: int = 0) -> None:
         assert np.array_equal(old[name], new[name]), f"seed {seed}, {name}"
 
 
-@pytest.mark.parametrize("op", ["conv", "fused", "pool", "add", "requant"])
+@pytest.mark.parametrize("op", ["conv", "fused", "pool", "add", "requant", "move"])
 def test_the_node_before_takes_the_bounds(op: str) -> None:
     b, x = builder()
     makers = {
@@ -47,6 +47,7 @@ def test_the_node_before_takes_the_bounds(op: str) -> None:
         "pool": lambda: b.pool(x, "average"),
         "add": lambda: b.add(x, x),
         "requant": lambda: b.requant(x),
+        "move": lambda: b.move(x, x),
     }
     graph = b.graph("g", limit(b, makers[op](), 0, 40))
     after = drop_requant(graph)
@@ -54,6 +55,20 @@ def test_the_node_before_takes_the_bounds(op: str) -> None:
     assert node.outputs == graph.outputs
     assert node.origin[-1] == "Relu"
     same(graph, after)
+
+
+def test_a_move_keeps_its_zero_point_in_bounds() -> None:
+    b, x = builder(1)
+    graph = b.graph("g", limit(b, b.move(x), 5, 40))
+    assert drop_requant(graph) == graph
+
+
+def test_a_move_s_fill_is_limited_too() -> None:
+    b, x = builder(1)
+    y = b.move(x)
+    b.nodes[-1] = replace(b.nodes[-1], attributes={**b.nodes[-1].attributes, "fill": -9})
+    after = drop_requant(b.graph("g", limit(b, y, 0, 40)))
+    assert (after.nodes[0].op, after.nodes[0].attributes["fill"]) == ("QMove", 0)
 
 
 def test_two_limits_in_a_row() -> None:

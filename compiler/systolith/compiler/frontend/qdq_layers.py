@@ -138,9 +138,7 @@ def _average_pool(walk: Walk, node: Node) -> Value:
 
 
 def _pool(walk: Walk, node: Node, activation: Activation, mode: str, *, counted: bool) -> Pending:
-    if node.attributes["dilations"] != (1, 1):
-        raise refuse(node, f"dilations {list(node.attributes['dilations'])}", "dilations [1, 1]")
-    window = {key: node.attributes[key] for key in ("strides", "pads")}
+    window = {key: node.attributes[key] for key in ("strides", "pads", "dilations")}
     window |= {"mode": mode, "kernel": node.attributes["kernel_shape"], "count_include_pad": counted}
     return walk.layer("QPool", node, (activation,), np.array(activation.qparams.scale), window)
 

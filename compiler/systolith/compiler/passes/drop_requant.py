@@ -16,7 +16,7 @@ from .rewrite import fusable_producer, rebuild, renamed
 
 __all__ = ["drop_requant"]
 
-_LIMITERS = ("QConv", "QPool", "QAdd", "QRequant")
+_LIMITERS = ("QConv", "QMove", "QPool", "QAdd", "QRequant")
 
 
 def drop_requant(graph: Graph) -> Graph:
@@ -45,12 +45,17 @@ def _without(graph: Graph, node: Node) -> Graph:
     # looked up anew: an earlier step may have replaced it
     node = next(other for other in graph.nodes if result in other.outputs)
     producer = fusable_producer(graph, source, _LIMITERS)
-    if producer is not None and "table" not in producer.attributes:
+    if producer is not None and "table" not in producer.attributes and _takes(producer, node):
         tighter = _tightened(producer, node)
         return rebuild(graph, [tighter if other is producer else other for other in graph.nodes if other is not node])
     if _limits(node, graph.tensors[result].qparams) or result in graph.outputs:
         return graph
     return rebuild(graph, [renamed(other, {result: source}) for other in graph.nodes if other is not node])
+
+
+def _takes(producer: Node, node: Node) -> bool:
+    """Whether the node before can have the limits: those of a QMove hold the zero point."""
+    return producer.op != "QMove" or bool(node.attributes["lo"] <= 0 <= node.attributes["hi"])
 
 
 def _tightened(producer: Node, node: Node) -> Node:
@@ -61,7 +66,8 @@ def _tightened(producer: Node, node: Node) -> Node:
         add: AddAttributes = attributes["add"]
         attributes["add"] = replace(add, lo=_inside(add.lo, low, high), hi=_inside(add.hi, low, high))
     else:
-        attributes |= {key: _inside(attributes[key], low, high) for key in ("lo", "hi")}
+        limited = ("lo", "hi", "fill") if producer.op == "QMove" else ("lo", "hi")
+        attributes |= {key: _inside(attributes[key], low, high) for key in limited}
     return replace(producer, outputs=node.outputs, attributes=attributes, origin=(*producer.origin, *node.origin))
 
 
