@@ -12,6 +12,7 @@ from systolith.compiler.ir import Graph, Move, Node, QParams, Run, Tensor
 from systolith.compiler.layout import plan_layouts
 from systolith.compiler.lower import lower
 from systolith.compiler.movement import plan_movement
+from systolith.compiler.movement_parts import parts_of
 from systolith.compiler.plan import Context, LayerPlan
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.fixed import LaneWidths, make_scaler
@@ -33,13 +34,23 @@ ARCHS = [
 
 @pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: arch.name)
 def test_random_moves_equal_the_reference(arch: Arch) -> None:
-    for seed in range(40):
+    for seed in range(24):
         graph = random_move_graph(seed, limits_for(arch, channels=3 * arch.cols))
         feeds = random_feeds(graph, seed)
         expected = run_integer(graph, feeds, acc_bits=arch.acc_bits)
         got = IsaModel(lower(graph, arch)).run(feeds)
         for name in graph.outputs:
             np.testing.assert_array_equal(got[name], expected[name], f"seed {seed}")
+
+
+def test_random_moves_store_vectors_in_every_way() -> None:
+    kinds = set()
+    for seed in range(40):
+        graph = random_move_graph(seed, limits_for(ARCH, channels=3 * ARCH.cols))
+        ctx = Context(graph, ARCH, plan_layouts(graph, ARCH), dict.fromkeys(graph.tensors, 0))
+        node = next(node for node in graph.nodes if node.op == "QMove")
+        kinds |= {(part.adds, part.constant) for part in parts_of(node, ctx)}
+    assert kinds == {(False, False), (True, False), (False, True), (True, True)}
 
 
 def _graph(*moves: Move, target: tuple[int, ...], source: tuple[int, ...] = (1, 6, 4, 4), **changes: Any) -> Graph:

@@ -28,9 +28,10 @@ def parts(*moves: Move, size: tuple[int, int, int] = (16, 4, 4), fill: int = 0) 
 
 def shown(made: list[Part]) -> list[tuple[tuple[int, int], str, bool, bool]]:
     """Blocks, own channels as ones, whether it adds, whether it is constant."""
-    blocks = [(part.blocks.start, part.blocks.stop) for part in made]
-    own = ["".join("01"[int(lane)] for lane in part.own) for part in made]
-    return [(*both, part.adds, part.constant) for part, *both in zip(made, blocks, own, strict=True)]
+    return [
+        ((part.blocks.start, part.blocks.stop), "".join("01"[int(lane)] for lane in part.own), part.adds, part.constant)
+        for part in made
+    ]
 
 
 def test_vectors_that_moves_share_are_added_to() -> None:
