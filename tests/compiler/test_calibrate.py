@@ -99,3 +99,11 @@ def test_refuses_values_that_are_not_finite() -> None:
     graph = prepare_float(read(builder, builder.add("MatMul", "input", builder.constant(np.full((2, 2), 1e30)))))
     with pytest.raises(CalibrationError, match="tensor 'matmul0_out' is inf..inf on the calibration data"):
         calibrate(graph, {"input": np.full((1, 2), 1e30)}, QuantiseConfig())
+
+
+def test_a_transposed_convolution_meets_its_channels_means() -> None:
+    builder = ModelBuilder((1, 4, 5, 3))
+    graph = read(builder, builder.add("ConvTranspose", "input", builder.weights(4, 2, 3, 3)))
+    feeds = random_feeds(graph, 6)
+    means = calibrate(graph, feeds, QuantiseConfig()).means[graph.nodes[0].name]
+    np.testing.assert_allclose(means.ravel(), feeds["input"].mean(axis=(0, 2, 3)), rtol=1e-4, atol=1e-6)

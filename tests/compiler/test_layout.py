@@ -75,6 +75,9 @@ def test_views_share_the_layout_or_reshape_dense_tensors() -> None:
     graph = builder.graph("g", builder.input(1, 4, 6))
     layouts = plan_layouts(_view(graph, "x0", (1, 24)), ARCH)
     assert layouts["view"] == Layout(1, 1, 24, 24)
+    padded = builder.requant(builder.input(3, 4, 1))
+    layouts = plan_layouts(_view(builder.graph("g", padded), padded, (1, 3, 1, 4)), ARCH)
+    assert layouts["view"] == Layout(1, 4, 3, 8)
     padded = builder.conv("x0", 3)
     layouts = plan_layouts(_view(builder.graph("g", padded), padded, builder.tensors[padded].shape), ARCH)
     assert layouts["view"] == layouts[padded]

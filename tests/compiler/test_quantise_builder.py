@@ -53,6 +53,18 @@ def test_least_scales_hold_the_limits() -> None:
     assert 7.0 / Builder.add_scale(7.0) < ADD_LIMIT
 
 
+def test_inner_tensors_and_their_nodes_are_named_after_the_node() -> None:
+    made, layer = builder(y=(0.0, 1.0)), node()
+    params = made.define("y")
+    name = made.inner(layer, "part", (1, 2), params)
+    made.emit(layer, "QConv", ("x",), {}, name)
+    made.emit(layer, "QMove", (name,), {})
+    first, last = made.finish().nodes
+    assert (name, first.name, first.outputs, first.origin) == ("n:part", "n:part", ("n:part",), ("Gemm",))
+    assert (last.name, last.outputs) == ("n", ("y",))
+    assert made.source(name).shape == (1, 2)
+
+
 def test_inputs_are_defined_from_the_start() -> None:
     assert builder().params("x").scale == pytest.approx(2 / 255)
 

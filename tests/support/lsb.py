@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far an integer network is from the float network that it was made of, in steps of its outputs' scales."""
+"""How far an integer network is from the float network that it was made of, in steps of its outputs' scales; and small
+float models on their whole way through the compiler.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,16 @@ from numpy.typing import NDArray
 from systolith.compiler.interp import run_float
 from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph, QParams
+from systolith.compiler.lower import lower
+from systolith.compiler.passes.prepare import prepare_float
+from systolith.compiler.pipeline import quantise_network
+from systolith.compiler.quantise_config import QuantiseConfig
+from systolith.spec.arch import PRESETS, Arch
+from systolith.testbench.isa_model import IsaModel
+from tests.support.float_models import ModelBuilder, random_feeds, read
+from tests.support.random_graphs import random_feeds as random_integers
 
-__all__ = ["lsb_error"]
+__all__ = ["assert_engine_agrees", "compiled", "lsb_error"]
 
 
 def _params(graph: Graph, name: str) -> QParams:
@@ -44,3 +54,25 @@ def lsb_error(source: Graph, network: Graph, data: Mapping[str, NDArray[Any]]) -
 def _distance(expected: NDArray[Any], got: NDArray[np.int64], params: QParams) -> float:
     exact = np.clip(expected / params.scale, params.low - params.zero_point, params.high - params.zero_point)
     return float(np.abs(exact.reshape(got.shape) - (got - params.zero_point)).max())
+
+
+def assert_engine_agrees(network: Graph, arch: Arch, seed: int = 0) -> None:
+    """The ISA model gives what the integer reference does, bit for bit, twice with other contents of the memory."""
+    model = IsaModel(lower(network, arch))
+    for turn in range(2):
+        feeds = random_integers(network, seed + turn)
+        expected, got = run_integer(network, feeds, acc_bits=arch.acc_bits), model.run(feeds)
+        for name in network.outputs:
+            np.testing.assert_array_equal(got[name], expected[name])
+
+
+def compiled(builder: ModelBuilder, *outputs: str, lsb: float, config: QuantiseConfig | None = None) -> Graph:
+    """The integer network of a float model: within ``lsb`` of it, and computed exactly by two engines."""
+    source = prepare_float(read(builder, *outputs))
+    data = random_feeds(source, 8)
+    network = quantise_network(source, data, config or QuantiseConfig())
+    error = lsb_error(source, network, data)
+    assert error < lsb, f"{error:.3f} LSB"
+    for name in ("4x4", "8x8"):
+        assert_engine_agrees(network, PRESETS[name])
+    return network

@@ -41,7 +41,8 @@ class Calibration:
 
     ranges: Mapping[str, tuple[float, float]]
     means: Mapping[str, NDArray[np.float64]]
-    """For each Conv and Gemm, by node name: the mean of what each element of its kernel meets, (C, kh, kw)."""
+    """For each Conv and Gemm, by node name: the mean of what each element of its kernel meets, (C, kh, kw); for a
+    ConvTranspose that of its input, (C, 1, 1)."""
     samples: int
     method: Method
 
@@ -87,7 +88,7 @@ def _first_look(graph: Graph, data: Mapping[str, NDArray[Any]]) -> tuple[Ranges,
     """Smallest and largest value of each tensor, and the mean inputs of the layers with weights."""
     ranges: Ranges = {}
     sums: dict[str, NDArray[np.float64]] = {}
-    layers = [node for node in graph.nodes if node.op in ("Conv", "Gemm")]
+    layers = [node for node in graph.nodes if node.op in ("Conv", "ConvTranspose", "Gemm")]
     for tensors in _runs(graph, data):
         for name, values in tensors.items():
             low, high = ranges.get(name, (np.inf, -np.inf))
@@ -102,6 +103,8 @@ def _sum_of_means(node: Node, x: NDArray[Any]) -> NDArray[np.float64]:
     """Over samples the sum, over positions the mean of a layer's inputs, (C, kh, kw)."""
     if node.op == "Gemm":
         return np.asarray(x.sum(axis=0, dtype=np.float64)).reshape(-1, 1, 1)
+    if node.op == "ConvTranspose":
+        return np.asarray(x.mean(axis=(2, 3), dtype=np.float64, keepdims=True).sum(axis=0))
     given = node.attributes
     windows = padded_windows(x, given["kernel_shape"], given["strides"], given["pads"], given["dilations"])
     return np.asarray(windows.mean(axis=(2, 3), dtype=np.float64).sum(axis=0))

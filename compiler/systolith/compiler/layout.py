@@ -107,6 +107,8 @@ def _view(graph: Graph, node: Node, source: Layout) -> Layout:
     height, width, channels = extents(graph.tensors[node.outputs[0]].shape)
     if (height, width, channels) == (source.height, source.width, source.channels):
         return source
+    if channels == source.channels and source.block == (1, 1) and source.row_pitch == source.row_len:
+        return Layout(height, width, channels, source.channel_pitch)
     if not source.dense:
         raise UnsupportedModel(
             node=node.name,

@@ -9,6 +9,7 @@ covers the map, so that nothing is ever transposed. Maximum pools keep their inp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from .calibrate import Calibration
 from .ir import Graph, Node
@@ -16,7 +17,11 @@ from .quantise_builder import Builder
 from .quantise_config import QuantiseConfig
 from .quantise_elementwise import ELEMENTWISE_RULES
 from .quantise_layers import convolution, matrix_product
+from .quantise_movement import concat, pad, reduce_mean, take, transpose
+from .quantise_resize import resize
+from .quantise_transposed import conv_transpose
 from .quantise_vector import addition, average_pool, max_pool, requantisation, reshape
+from .tie_ranges import tie_ranges
 from .verify import verify
 
 __all__ = ["quantise"]
@@ -37,6 +42,7 @@ def quantise(graph: Graph, calibration: Calibration, config: QuantiseConfig) -> 
         UnsupportedModel: a node the engine cannot do exactly.
         QuantisationError: sums that can overflow the accumulator.
     """
+    calibration = replace(calibration, ranges=tie_ranges(graph, calibration.ranges))
     builder = Builder(graph, calibration, config)
     for node in graph.nodes:
         rule = _RULES.get(node.op)
@@ -53,9 +59,16 @@ _RULES: Mapping[str, Callable[[Builder, Node], None]] = {
     "Add": addition,
     "AveragePool": average_pool,
     "Clip": requantisation,
+    "Concat": concat,
     "Conv": convolution,
+    "ConvTranspose": conv_transpose,
     "Gemm": matrix_product,
     "MaxPool": max_pool,
+    "Pad": pad,
+    "ReduceMean": reduce_mean,
     "Relu": requantisation,
     "Reshape": reshape,
+    "Resize": resize,
+    "Slice": take,
+    "Transpose": transpose,
 }

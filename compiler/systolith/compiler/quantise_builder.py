@@ -92,6 +92,12 @@ class Builder:
         zero_point = min(max(round(smallest - low / scale), smallest), smallest + levels)
         return self.define_like(name, QParams(scale, zero_point, bits))
 
+    def inner(self, node: Node, role: str, shape: tuple[int, ...], params: QParams) -> str:
+        """A tensor within the integer form of ``node`` that the float network does not have; its name."""
+        name = f"{node.name}:{role}"
+        self._tensors[name] = Tensor(name, shape, params)
+        return name
+
     def define_like(self, name: str, params: QParams) -> QParams:
         """A tensor with a given quantisation."""
         self._tensors[name] = Tensor(name, self.graph.tensors[name].shape, params)
@@ -123,9 +129,13 @@ class Builder:
         self._constants[name] = value
         return name
 
-    def emit(self, node: Node, op: str, inputs: tuple[str, ...], attributes: Mapping[str, Any]) -> None:
-        """Add the integer-level form of ``node``."""
-        self._nodes.append(Node(op, node.name, inputs, node.outputs, dict(attributes), node.origin))
+    def emit(
+        self, node: Node, op: str, inputs: tuple[str, ...], attributes: Mapping[str, Any], output: str | None = None
+    ) -> None:
+        """Add the integer-level form of ``node``, or of what makes its inner tensor ``output``, which is its name."""
+        inner = output is not None and output not in node.outputs
+        name, made = (output, (output,)) if output is not None and inner else (node.name, node.outputs)
+        self._nodes.append(Node(op, name, inputs, made, dict(attributes), node.origin))
 
     def finish(self) -> Graph:
         """The graph."""

@@ -12,6 +12,7 @@ from .fold_affine import fold_affine
 from .fold_affine_forward import fold_affine_forward
 from .fuse_activation import fuse_activation
 from .fuse_chain import fuse_chain
+from .fuse_pad import fuse_pad
 from .merge_common import merge_common
 from .normalise_gemm import normalise_gemm
 from .remove_dead_code import remove_dead_code
@@ -37,6 +38,7 @@ FLOAT_PASSES: tuple[Callable[[Graph], Graph], ...] = (
     # A chain has one operand and goes in front of a reshape.
     sink_reshapes,
     fold_affine_forward,
+    fuse_pad,
     # Merged reshapes may have become identities.
     drop_identities,
     remove_dead_code,
