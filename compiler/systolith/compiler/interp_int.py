@@ -274,7 +274,7 @@ def _move(step: _Step) -> Ints:
         batch = np.arange(len(x))
         moved = (x.swapaxes(2, 3) if move.transposed else x)[np.ix_(batch, *source)]
         result[np.ix_(batch, *target)] = step.lanes(moved, np.array(step.attributes["factors"][move.input]))
-    return result + step.zero_y
+    return step.stored(result)
 
 
 def _view(step: _Step) -> Ints:
