@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from systolith.spec.fixed import LaneWidths, make_add_multiplier
+from systolith.spec.fixed import make_add_multiplier
 from systolith.spec.isa import Descriptor, Op, Walk
 
 from .errors import UnsupportedModel
@@ -52,7 +52,7 @@ def _lanes(node: Node, ctx: Context, part: Part, out: Walk) -> dict[str, Any]:
     fields: dict[str, Any] = {"out": out, "out_zero": qparams.zero_point, "lo": lo, "hi": hi}
     if not part.adds:
         return fields
-    one = make_add_multiplier(1.0, LaneWidths(ctx.arch.act_bits, ctx.arch.acc_bits))
+    one = make_add_multiplier(1.0, ctx.arch.lane_widths)
     both = {"m_own": one, "m_res": one, "lo_sum": low, "hi_sum": high}
     return {**fields, **both, "residual": True, "res": out, "res_zero": qparams.zero_point}
 
