@@ -20,7 +20,7 @@ from tests.support.float_models import ModelBuilder, random_feeds, read
 
 Make = Callable[[ModelBuilder, str], str]
 
-TABLES = QuantiseConfig(tables=True)
+TABLES = QuantiseConfig(tables=8)
 PLAIN = QuantiseConfig()
 
 

@@ -31,8 +31,8 @@ class QuantiseConfig:
     """Share of the values, in percent, below the upper (above the lower) end of a range; only for "percentile"."""
     per_channel: bool = True
     """A scale for each output channel's weights, instead of one for the layer."""
-    tables: bool = False
-    """The engine has tables of function values at its lanes' output."""
+    tables: int = 0
+    """Tables of function values that the engine holds at its lanes' output."""
 
     def __post_init__(self) -> None:
         """Check the options; raises QuantisationError."""

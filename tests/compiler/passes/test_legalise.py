@@ -53,7 +53,7 @@ def network(make: Make, *, behind: str) -> Graph:
     return read(builder, builder.conv(make(builder, x), 4, 3, 3, 3, pads=[1, 1, 1, 1]))
 
 
-def legal(graph: Graph, *, tables: bool) -> list[str]:
+def legal(graph: Graph, *, tables: int) -> list[str]:
     after = legalise(prepare_float(graph), tables=tables)
     assert_same_result(graph, after)
     return [node.op for node in after.nodes]
@@ -74,7 +74,7 @@ def legal(graph: Graph, *, tables: bool) -> list[str]:
     ],
 )
 def test_without_tables(make: Make, behind: str, expected: list[str]) -> None:
-    assert legal(network(make, behind=behind), tables=False) == expected
+    assert legal(network(make, behind=behind), tables=0) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_without_tables(make: Make, behind: str, expected: list[str]) -> None:
     ],
 )
 def test_with_tables(make: Make, behind: str, expected: list[str]) -> None:
-    assert legal(network(make, behind=behind), tables=True) == expected
+    assert legal(network(make, behind=behind), tables=8) == expected
 
 
 def test_a_function_of_a_flattened_map_goes_in_front() -> None:
@@ -99,10 +99,19 @@ def test_a_function_of_a_flattened_map_goes_in_front() -> None:
     x = builder.add("Flatten", builder.conv("input", 4, 2, 1, 1))
     x = builder.add("Mul", x, builder.add("Sigmoid", x))
     graph = read(builder, builder.add("MatMul", x, builder.weights(36, 2)))
-    assert legal(graph, tables=True) == ["Conv", "Elementwise", "Reshape", "Gemm"]
+    assert legal(graph, tables=8) == ["Conv", "Elementwise", "Reshape", "Gemm"]
+
+
+@pytest.mark.parametrize(("tables", "expected"), [(2, "LeakyRelu"), (1, "Mul")])
+def test_where_tables_are_few_slopes_are_sums(tables: int, expected: str) -> None:
+    builder = ModelBuilder((1, 3, 6, 6))
+    out = leaky(builder, builder.conv(builder.add("Tanh", "input"), 4, 3, 1, 1))
+    ops = legal(read(builder, out), tables=tables)
+    assert ops[0] == "Tanh"
+    assert expected in ops
 
 
 def test_a_broken_pass_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "split_sub", lambda graph: graph.with_(nodes=()))
     with pytest.raises(VerifyError, match="pass split_sub, graph 'test': "):
-        legalise(network(scaled, behind="input"), tables=False)
+        legalise(network(scaled, behind="input"), tables=0)

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The float level's last passes: what an engine lacks, in terms of what it has.
 
-With tables, chains of elementwise operators become one ``Elementwise`` each wherever that saves a layer. Without, an
-activation with a slope below zero becomes a sum. What remains of scaling and shifting becomes depthwise convolutions.
+With tables, chains of elementwise operators become one ``Elementwise`` each wherever that saves a layer. Without, or if
+there would be more of them than tables, only those that have no other form: an activation with a slope below zero
+becomes a sum. What remains of scaling and shifting becomes depthwise convolutions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
+from ..elementwise import UNARY
 from ..ir import Graph
 from ..verify import verify
 from .affine_to_conv import affine_to_conv
@@ -24,17 +26,29 @@ from .split_sub import split_sub
 __all__ = ["legalise"]
 
 
-def legalise(graph: Graph, *, tables: bool) -> Graph:
+def legalise(graph: Graph, *, tables: int) -> Graph:
     """A prepared network in the operators that quantisation takes, verified after each pass.
 
     Args:
         graph: after :func:`~systolith.compiler.passes.prepare.prepare_float`.
-        tables: the engine has tables of function values.
+        tables: how many tables of function values the engine holds.
     """
-    for name, step in _steps(tables=tables).items():
+    generous = _run(graph, _steps(tables=tables > 0))
+    if not 0 < tables < _functions(generous):
+        return generous
+    return _run(graph, _steps(tables=False))
+
+
+def _run(graph: Graph, steps: Mapping[str, Callable[[Graph], Graph]]) -> Graph:
+    for name, step in steps.items():
         graph = step(graph)
         verify(graph, f"pass {name}")
     return graph
+
+
+def _functions(graph: Graph) -> int:
+    """How many tables a network needs at most."""
+    return sum(node.op in UNARY or node.op == "Elementwise" for node in graph.nodes)
 
 
 def _steps(*, tables: bool) -> dict[str, Callable[[Graph], Graph]]:
