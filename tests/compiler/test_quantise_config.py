@@ -25,6 +25,10 @@ def test_bits_come_from_the_arch() -> None:
     assert config == QuantiseConfig(weight_bits=4, act_bits=16, acc_bits=40, method="percentile", percentile=99.0)
 
 
+def test_tables_come_from_the_arch() -> None:
+    assert QuantiseConfig.for_arch(PRESETS["8x8"]).tables == PRESETS["8x8"].tables > 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -24,7 +24,7 @@ from tests.support.random_graphs import random_feeds as random_codes
 from tests.support.random_models import RandomModel, few, models
 
 ARCH = PRESETS["tiny"].with_(
-    name="small", act_lines=1 << 14, weight_lines=1 << 16, param_lines=2048, program_words=1 << 15
+    name="small", tables=32, act_lines=1 << 14, weight_lines=1 << 16, param_lines=2048, program_words=1 << 15
 )
 
 TOLERANCE = 1e-4
@@ -59,7 +59,7 @@ def test_floats_agree_with_onnxruntime(model: RandomModel) -> None:
 
 
 @few(12)
-@given(models(tables=False))
+@given(models(tables=True))
 def test_integers_agree_with_the_isa_model(model: RandomModel) -> None:
     check_integers(model, QuantiseConfig.for_arch(ARCH))
 

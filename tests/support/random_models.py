@@ -8,6 +8,7 @@ shrinks; weights come from a seed, which shrinks too.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ Shape = tuple[int, ...]
 _EXAMPLES = int(os.environ.get("SYSTOLITH_EXAMPLES", "0"))
 
 
-def few(examples: int) -> Any:
+def few(examples: int) -> hypothesis.settings:
     """Settings: the same few examples in every run; SYSTOLITH_EXAMPLES asks for another number of new ones."""
     return hypothesis.settings(
         max_examples=_EXAMPLES or examples,
@@ -74,7 +75,7 @@ class RandomModel:
         """Weights that spread a layer's result about as much as its input; the same as earlier ones, if so drawn."""
         if shape in self.weights and self.number(0, 1):
             return self.weights[shape]
-        spread = 1 / np.sqrt(max(np.prod(shape[1:]), 1))
+        spread = 1 / math.sqrt(max(math.prod(shape[1:]), 1))
         self.weights[shape] = self.builder.constant(self.builder.rng.normal(0, spread, shape))
         return self.weights[shape]
 

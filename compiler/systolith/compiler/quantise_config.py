@@ -51,6 +51,7 @@ class QuantiseConfig:
             weight_bits=arch.weight_bits,
             act_bits=arch.act_bits,
             acc_bits=arch.acc_bits,
+            tables=arch.tables,
             method=method,
             percentile=percentile,
         )

@@ -83,11 +83,14 @@ def test_a_result_that_others_read_is_the_chain_s_input() -> None:
     assert next(node for node in after.nodes if node.op == "Elementwise").inputs == (inner,)
 
 
-def test_a_result_within_that_others_read_splits_it() -> None:
+def test_a_result_within_that_others_read_splits_it_or_is_computed_twice() -> None:
     builder = ModelBuilder((1, 3, 4, 4))
     gate = builder.add("Sigmoid", "input")
     after = fused(builder, builder.add("Mul", "input", gate), gate)
-    assert ops(after) == ["Sigmoid", "Mul"]
+    assert ops(after) == ["Sigmoid", "Elementwise"]
+    assert after.nodes[1].inputs == ("input",)
+    tanh = builder.add("Tanh", gate)
+    assert ops(fused(builder, tanh, gate)) == ["Sigmoid", "Tanh"]
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 1), (3, 4, 4), (1, 2)])

@@ -5,8 +5,9 @@ Before: operators of :mod:`systolith.compiler.elementwise`, ``Relu`` and ``Clip`
 numbers, and each other: ``x * sigmoid(x)``, ``x * clip(x + 3, 0, 6) / 6``, a Gelu spelled out.
 After: one ``Elementwise`` with inputs ``(x, numbers...)`` and the operators as ``steps``; the longest chain with the
 earliest ``x``. A single operator of one tensor stays as it is.
-Does not apply where something outside the chain reads a result within it, nor (unless ``everything``) where every
-operator has an integer form of its own: scaling, shifting and bounds.
+Does not apply where something outside the chain reads a result within it (unless the last operator has no other form:
+then both are computed), nor (unless ``everything``) where every operator has an integer form of its own: scaling,
+shifting and bounds.
 """
 
 from __future__ import annotations
@@ -72,11 +73,19 @@ def _chain(graph: Graph, last: Node, roots: Roots) -> tuple[str, list[Node]] | N
     """The tensor and the nodes of the longest chain that ends with ``last``; None if there is none."""
     candidates = roots[last.outputs[0]].difference(last.outputs)
     order = [*graph.inputs, *(node.outputs[0] for node in graph.nodes)]
-    for root in sorted(candidates, key=order.index):
+    roots_in_order = sorted(candidates, key=order.index)
+    for root in roots_in_order:
         nodes = _between(graph, root, last)
         if _is_closed(graph, nodes, last):
             return root, nodes
+    if roots_in_order and _combines(graph, last):
+        return roots_in_order[-1], _between(graph, roots_in_order[-1], last)
     return None
+
+
+def _combines(graph: Graph, node: Node) -> bool:
+    """Whether a node has no form but a table: a product, a quotient, ... of computed tensors."""
+    return node.op not in _CHEAP and sum(not is_constant(graph, name) for name in node.inputs) > 1
 
 
 def _between(graph: Graph, root: str, last: Node) -> list[Node]:
@@ -120,5 +129,4 @@ def _fused(graph: Graph, last: Node, root: str, nodes: list[Node]) -> Graph:
         attributes={"steps": tuple(nodes)},
         origin=tuple(op for node in nodes for op in node.origin),
     )
-    inside = {node.name for node in nodes} - {last.name}
-    return rebuild(graph, [chain if node is last else node for node in graph.nodes if node.name not in inside])
+    return rebuild(graph, [chain if node is last else node for node in graph.nodes])
