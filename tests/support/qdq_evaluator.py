@@ -88,7 +88,7 @@ def _dequantise(node: onnx.NodeProto, operands: list[Array | None]) -> Array:
 
 def _reference(model: onnx.ModelProto, node: onnx.NodeProto, operands: list[Array | None]) -> Array:
     """One operator in double precision; maxima and limits of integers are integers again."""
-    exact = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"}
+    exact = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Slice", "Pad", "Transpose", "Concat", "Resize"}
     present = [
         (name, value if node.op_type in exact else value.astype(np.float64))
         for name, value in zip(node.input, operands, strict=True)

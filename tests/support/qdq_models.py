@@ -18,12 +18,16 @@ from systolith.compiler.frontend.onnx_reader import read_graph
 from systolith.compiler.frontend.qdq import import_qdq
 from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph
+from systolith.compiler.verify import verify
 
 from .qdq_evaluator import Judgement, evaluate
 
-__all__ = ["QdqModel", "import_model", "judge"]
+__all__ = ["QdqModel", "check", "feeds_of", "import_model", "judge"]
 
 Array = NDArray[Any]
+
+SEEDS = (41, 42, 43)
+"""Of the inputs that a network is checked with."""
 
 
 @dataclass
@@ -152,7 +156,39 @@ def _last_quantiser(model: onnx.ModelProto, output: str) -> str:
         before = producers.get(node.input[0])
         if node.op_type == "QuantizeLinear" and (before is None or before.op_type != "Softmax"):
             return name
-        if node.op_type in ("Relu", "MaxPool", "Clip"):
+        if node.op_type in ("Relu", "MaxPool", "Clip", "Concat", "Slice", "Pad", "Resize"):
             return name
         name = node.input[0]
     return name
+
+
+def feeds_of(model: onnx.ModelProto, seed: int = SEEDS[0]) -> dict[str, np.ndarray]:
+    """Random inputs that reach and pass the ends of the range."""
+    rng = np.random.default_rng(seed)
+    feeds = {}
+    for value in model.graph.input:
+        shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        integer = np.issubdtype(dtype, np.integer)
+        numbers = rng.integers(*_range(dtype), shape) if integer else rng.uniform(-8, 8, shape)
+        feeds[value.name] = numbers.astype(dtype)
+    return feeds
+
+
+def _range(dtype: np.dtype) -> tuple[int, int]:
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max) + 1
+
+
+def check(model: onnx.ModelProto, *, judged: int | None = None, acc_bits: int = 32) -> Graph:
+    """Import; every Q with a tensor of ours differs by at most 1 LSB from double precision on the same inputs."""
+    graph = import_model(model)
+    verify(graph)
+    for seed in SEEDS:
+        feeds = feeds_of(model, seed)
+        judgements = list(judge(model, graph, feeds, acc_bits))
+        for judgement in judgements:
+            assert judgement.distance <= 1, f"seed {seed}, {judgement.tensor}"
+        if judged is not None:
+            assert len(judgements) == judged
+    return graph

@@ -11,42 +11,10 @@ from systolith.compiler.errors import UnsupportedModel
 from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph, QParams
 from systolith.compiler.verify import verify
-from tests.support.qdq_models import QdqModel, import_model, judge
+from tests.support.qdq_models import QdqModel, check, feeds_of, import_model
 
 SEED = 41
 Build = Callable[[QdqModel], str]
-
-
-def feeds_of(model: onnx.ModelProto, seed: int = SEED) -> dict[str, np.ndarray]:
-    """Random inputs that reach and pass the ends of the range."""
-    rng = np.random.default_rng(seed)
-    feeds = {}
-    for value in model.graph.input:
-        shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        integer = np.issubdtype(dtype, np.integer)
-        numbers = rng.integers(*_range(dtype), shape) if integer else rng.uniform(-8, 8, shape)
-        feeds[value.name] = numbers.astype(dtype)
-    return feeds
-
-
-def _range(dtype: np.dtype) -> tuple[int, int]:
-    limits = np.iinfo(dtype)
-    return int(limits.min), int(limits.max) + 1
-
-
-def check(model: onnx.ModelProto, *, judged: int | None = None, acc_bits: int = 32) -> Graph:
-    """Import; every Q with a tensor of ours differs by at most 1 LSB from double precision on the same inputs."""
-    graph = import_model(model)
-    verify(graph)
-    for seed in range(3):
-        feeds = feeds_of(model, SEED + seed)
-        judgements = list(judge(model, graph, feeds, acc_bits))
-        for judgement in judgements:
-            assert judgement.distance <= 1, f"seed {SEED + seed}, {judgement.tensor}"
-        if judged is not None:
-            assert len(judgements) == judged
-    return graph
 
 
 def ops(graph: Graph) -> list[str]:

@@ -6,8 +6,11 @@ DequantizeLinear and QuantizeLinear and ``...`` for Relu, Clip, Reshape or Ident
 
 - ``DQ -> Conv | Gemm | MatMul -> (Add of a constant) -> ... -> Q``, weights and bias from constants;
 - ``DQ, DQ -> Add -> ... -> Q``; ``DQ -> MaxPool | AveragePool -> ... -> Q``;
+- elementwise functions of one tensor: ``DQ -> Sigmoid -> Q``, ``DQ -> Sigmoid -> Mul(x) -> Q``, also with Q and DQ
+  between them; batch normalisation, factors and offsets by channel before a Q;
 - ``DQ -> Q`` of another scale; Relu, Clip and MaxPool also without a Q after them, where no value needs rounding;
-- Reshape, Identity, Clip and MaxPool directly on integers; Q of float inputs, DQ of integer inputs and outputs;
+- Reshape, Identity, Clip and MaxPool directly on integers;
+- Q of float inputs, DQ of integer inputs and outputs;
 - before any output, on the host: ``DQ -> Softmax -> (Q -> (DQ))``, ``(DQ) -> (Softmax) -> ArgMax``.
 
 Each Q after an operator becomes one integer-level node that rounds where the Q rounds. A Reshape that flattens a map
@@ -20,12 +23,17 @@ from dataclasses import replace
 
 from ..borders import HOST_OPERATORS, HostStep, network_type
 from ..ir import Graph, Node, QParams, Tensor
+from ..passes.rewrite import prune
 from .qdq_constants import QuantiserConstants, refuse, signed_qparams
 from .qdq_layers import LAYERS
 from .qdq_values import Activation, ConstantCodes, FloatInput, FloatNumbers, HostTail, Pending, Value, Weights
 from .qdq_walk import Walk
 
 __all__ = ["import_qdq", "is_qdq"]
+
+
+_KEEP_INTEGERS = ("Clip", "Concat", "Identity", "MaxPool", "Pad", "Reshape", "Resize", "Slice", "Transpose")
+"""Operators whose result has the quantisation of what they read, on integers."""
 
 
 def is_qdq(graph: Graph) -> bool:
@@ -53,15 +61,17 @@ def import_qdq(graph: Graph, *, weight_bits: int = 8) -> Graph:
     for node in graph.nodes:
         walk.values[node.outputs[0]] = _apply(walk, node)
     _name_outputs(walk, [_output(walk, name) for name in graph.outputs])
-    return Graph(
-        name=graph.name,
-        inputs=graph.inputs,
-        outputs=graph.outputs,
-        nodes=tuple(walk.nodes),
-        tensors=walk.tensors,
-        constants=walk.constants,
-        host_tail=_host_tail(walk),
-        integer_io=graph.integer_io,
+    return prune(
+        Graph(
+            name=graph.name,
+            inputs=graph.inputs,
+            outputs=graph.outputs,
+            nodes=tuple(walk.nodes),
+            tensors=walk.tensors,
+            constants=walk.constants,
+            host_tail=_host_tail(walk),
+            integer_io=graph.integer_io,
+        )
     )
 
 
@@ -149,7 +159,7 @@ def _input_qparams(walk: Walk, name: str, tensor: str) -> QParams:
             constants = QuantiserConstants.of(node, walk.source)
             if constants.zero is not None:
                 return signed_qparams(constants, constants.dtype(""))
-        elif node.op in ("Reshape", "Identity", "Clip", "MaxPool"):
+        elif node.op in _KEEP_INTEGERS:
             return _input_qparams(walk, name, node.outputs[0])
     problem = f"it reads integer input {name!r} as it is"
     raise refuse(consumers[0], problem, "integer inputs that a DequantizeLinear with a zero point reads")

@@ -14,10 +14,11 @@ import numpy as np
 
 from ..ir import Node
 from .qdq_constants import accumulator_bias, refuse
-from .qdq_values import FloatNumbers, Pending, Reals, Value, Weights
+from .qdq_table import is_number, numbers_of
+from .qdq_values import FloatNumbers, Pending, Reals, Value
 from .qdq_walk import Walk
 
-__all__ = ["add_constant", "batch_norm", "divide", "is_number", "multiply", "negate", "subtract"]
+__all__ = ["add_constant", "batch_norm", "divide", "multiply", "negate", "subtract"]
 
 _FREE = (-math.inf, math.inf)
 
@@ -25,36 +26,16 @@ _POINT = {"kernel": (1, 1), "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations"
 """The window of a layer that looks at one pixel."""
 
 
-def is_number(value: Value) -> bool:
-    """Whether an operand is a constant, float or dequantised."""
-    return isinstance(value, Weights | FloatNumbers)
-
-
-def numbers_of(value: Value) -> Reals:
-    """The real numbers of a constant operand of one scale, or with scales by axis."""
-    if isinstance(value, FloatNumbers):
-        return value.numbers
-    if not isinstance(value, Weights):
-        raise TypeError(f"expected a constant, got {type(value).__name__}")
-    shape = [-1 if axis == value.axis else 1 for axis in range(value.codes.ndim)]
-    return np.asarray(value.codes * (value.scale.reshape(shape) if value.scale.ndim else value.scale))
-
-
 def multiply(walk: Walk, node: Node) -> Value:
     """A product with constants."""
     left, right = walk.value(node, 0), walk.value(node, 1)
-    if is_number(left) == is_number(right):
-        raise refuse(node, "it multiplies two activations", "a constant, one number or one for each channel")
     index, constant = (1, left) if is_number(left) else (0, right)
     return _scaled(walk, node, index, numbers_of(constant))
 
 
 def divide(walk: Walk, node: Node) -> Value:
     """A quotient by constants."""
-    divisor = walk.value(node, 1)
-    if not is_number(divisor):
-        raise refuse(node, "it divides by an activation", "a constant divisor")
-    numbers = numbers_of(divisor)
+    numbers = numbers_of(walk.value(node, 1))
     if not numbers.all():
         raise refuse(node, "it divides by zero", "divisors that are not zero")
     return _scaled(walk, node, 0, 1 / numbers)
@@ -70,8 +51,6 @@ def subtract(walk: Walk, node: Node) -> Value:
     left, right = walk.value(node, 0), walk.value(node, 1)
     if is_number(right):
         return add_constant(walk, node, 0, FloatNumbers(-numbers_of(right)))
-    if not is_number(left):
-        raise refuse(node, "it subtracts two activations", "a constant on one side", "multiply by -1 and add")
     layer = _layer(walk, node, 1)
     negative = _times(walk, node, layer, np.full(len(layer.scales), -1.0))
     return _shifted(node, negative, _by_channel(node, layer, numbers_of(left)))

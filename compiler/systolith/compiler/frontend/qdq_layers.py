@@ -12,8 +12,9 @@ import numpy as np
 
 from ..fixed_np import Ints
 from ..ir import Node
-from .qdq_affine import add_constant, batch_norm, divide, is_number, multiply, negate, subtract
+from .qdq_affine import batch_norm
 from .qdq_constants import accumulator_bias, refuse, weights_by_output
+from .qdq_elementwise import ELEMENTWISE
 from .qdq_values import Activation, ConstantCodes, FloatInput, HostTail, Pending, Reals, Value, Weights
 from .qdq_walk import Walk
 
@@ -143,24 +144,6 @@ def _pool(walk: Walk, node: Node, activation: Activation, mode: str, *, counted:
     return walk.layer("QPool", node, (activation,), np.array(activation.qparams.scale), window)
 
 
-# ---------------------------------------------------------------------- adds
-
-
-def _add(walk: Walk, node: Node) -> Value:
-    left, right = walk.value(node, 0), walk.value(node, 1)
-    for index, other in ((0, right), (1, left)):
-        if is_number(other):
-            return add_constant(walk, node, index, other)
-    operands = tuple(walk.in_shape(node, walk.real(node, index)) for index in range(2))
-    if operands[0].shape != operands[1].shape:
-        shapes = " and ".join(str(list(operand.shape)) for operand in operands)
-        raise refuse(node, f"an add of shapes {shapes}", "two operands of one shape")
-    return walk.layer("QAdd", node, operands, np.array([operand.qparams.scale for operand in operands]), {})
-
-
-# ---------------------------------------------------------------------- constants
-
-
 def _transpose(walk: Walk, node: Node) -> Value:
     """Weights in another order of axes."""
     value, order = walk.value(node, 0), tuple(node.attributes["perm"])
@@ -170,21 +153,17 @@ def _transpose(walk: Walk, node: Node) -> Value:
 
 
 LAYERS: Mapping[str, Callable[[Walk, Node], Value]] = {
-    "Add": _add,
+    **ELEMENTWISE,
     "AveragePool": _average_pool,
     "BatchNormalization": batch_norm,
     "Clip": _clip,
     "Conv": _conv,
-    "Div": divide,
     "Gemm": _gemm,
     "Identity": _identity,
     "MatMul": _matmul,
     "MaxPool": _max_pool,
-    "Mul": multiply,
-    "Neg": negate,
     "Relu": _relu,
     "Reshape": _reshape,
-    "Sub": subtract,
     "Transpose": _transpose,
 }
 """Operator to the function that says what its output stands for."""

@@ -100,7 +100,8 @@ class Pending:
     name: str
     inputs: tuple[str, ...]
     scales: Reals
-    """Real value of one unit: of the accumulator by channel (QConv), of each operand (QAdd), of the input (others)."""
+    """Real value of one unit: of the accumulator by channel (QConv), of each operand (QAdd,
+    QMove), of the input (others)."""
     natural: Shape
     """The shape the node's output tensor has."""
     shape: Shape
@@ -112,6 +113,12 @@ class Pending:
     high: float = math.inf
     grid: QParams | None = None
     """Quantisation in which the result is exact before any bounds (a maximum, a Relu); None if there is none."""
+    parts: tuple[Pending, ...] = ()
+    """Results that are rounded to the same integers first, and are the node's inputs then."""
+
+    def shaped(self, shape: Shape, suffix: str) -> Pending:
+        """A part of the result, of another shape, under a name of its own."""
+        return replace(self, natural=shape, shape=shape, name=self.name + suffix)
 
     def bounded(self, low: float, high: float, op: str) -> Pending:
         """The result limited to ``[low, high]`` by an activation function."""
@@ -130,34 +137,53 @@ class Pending:
         Raises:
             UnsupportedModel: the output's scale is too fine for the lanes.
         """
+        if self.op == "QTable":
+            return Node(self.op, self.name, self.inputs, (output,), {"table": f"{output}.table"}, self.origin)
         low, high = (_relative(bound, qparams) for bound in (self.low, self.high))
         factors = self.scales / qparams.scale
         self._check_factors(factors, ADD_LIMIT if self.op == "QAdd" else FACTOR_LIMIT)
         attributes = dict(self.attributes)
         if self.op == "QAdd":
             attributes["add"] = AddAttributes(float(factors[0]), float(factors[1]), low, high)
+        elif self.op == "QMove":
+            attributes |= self._move(factors, low, high, qparams)
         else:
             attributes |= {"lo": low, "hi": high}
             attributes["factor"] = f"{output}.factor" if self.op == "QConv" else float(factors)
         attributes |= {key: f"{output}.{key}" for key in self.constants}
         return Node(self.op, self.name, self.inputs, (output,), attributes, self.origin)
 
+    def _move(self, factors: Reals, low: int, high: int, qparams: QParams) -> dict[str, Any]:
+        """Factors, bounds and filling of data movement."""
+        if not low <= 0 <= high:
+            problem = f"its result is limited to {self.low:g}..{self.high:g}"
+            raise self._refusal(problem, "limits around zero after data movement")
+        fill = min(max(_relative(self.attributes["fill"], qparams), low), high)
+        return {"factors": tuple(float(factor) for factor in factors), "lo": low, "hi": high, "fill": fill}
+
     def _check_factors(self, factors: Reals, limit: float) -> None:
         if factors.max() >= limit:
-            raise UnsupportedModel(
-                node=self.name,
-                op=self.origin[0],
-                problem=f"input to output, a scale ratio of {factors.max():g}",
-                accepted=f"less than {limit:g}",
-                advice="quantise the output more coarsely",
-            )
+            problem = f"input to output, a scale ratio of {factors.max():g}"
+            raise self._refusal(problem, f"less than {limit:g}", "quantise the output more coarsely")
+
+    def _refusal(self, problem: str, accepted: str, advice: str = "") -> UnsupportedModel:
+        op = self.origin[0] if self.origin else self.op
+        return UnsupportedModel(node=self.name, op=op, problem=problem, accepted=accepted, advice=advice)
 
     def node_constants(self, output: str, qparams: QParams) -> dict[str, NDArray[Any]]:
         """The constants that :meth:`node` names."""
+        if self.op == "QTable":
+            return {f"{output}.table": self._table(qparams)}
         constants = {f"{output}.{key}": value for key, value in self.constants.items()}
         if self.op == "QConv":
             constants[f"{output}.factor"] = self.scales / qparams.scale
         return constants
+
+    def _table(self, qparams: QParams) -> Ints:
+        """The integer of each value of a curve: limited, rounded to nearest (ties to even), saturated."""
+        values = np.clip(self.constants["curve"], self.low, self.high)
+        codes = np.rint(values / qparams.scale) + qparams.zero_point
+        return np.asarray(np.clip(codes, qparams.low, qparams.high), dtype=np.int64)
 
 
 Value = FloatInput | FloatNumbers | ConstantCodes | Weights | Activation | HostTail | Pending

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,12 +76,30 @@ class Walk:
         name = self._done.setdefault((source, qparams), output)
         if name not in self.tensors:
             self.tensors[name] = Tensor(name, pending.natural, qparams)
-            pending = settled(pending, qparams, self.weight_bits)
+            pending = settled(self._with_parts(pending, qparams, source, name), qparams, self.weight_bits)
             taken = any(node.name == pending.name for node in self.nodes)
             unique = replace(pending, name=f"{pending.name}:{name}") if taken else pending
             self.nodes.append(unique.node(name, qparams))
             self.constants |= pending.node_constants(name, qparams)
         return Activation(name, pending.shape, qparams, real=False)
+
+    def _with_parts(self, pending: Pending, qparams: QParams, source: str, name: str) -> Pending:
+        """The result over its parts, once these are rounded and limited; one without parts as it is."""
+        if not pending.parts:
+            return pending
+        inputs = []
+        for index, part in enumerate(pending.parts):
+            limited = replace(part, low=pending.low, high=pending.high)
+            inputs.append(self.rounded(limited, qparams, f"{source}:{index}", f"{name}:{index}").tensor)
+        scales = np.full(len(inputs), qparams.scale)
+        return replace(pending, inputs=tuple(inputs), scales=scales, low=-math.inf, high=math.inf)
+
+    def qparams(self, tensor: str) -> QParams:
+        """The quantisation of a tensor of the integer level."""
+        qparams = self.tensors[tensor].qparams
+        if qparams is None:
+            raise KeyError(tensor)
+        return qparams
 
     def layer(
         self,
