@@ -21,13 +21,13 @@ from .quantise_movement import emit_move, operand
 from .quantise_weights import QuantisedWeights, quantise_weights
 from .verify_integer import image_shape
 
-__all__ = ["conv_transpose"]
+__all__ = ["Phase", "conv_transpose", "phases"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Phase:
+class Phase:
     """Along one axis the outputs ``first``, ``first + stride``, ...: a convolution of stride 1.
 
     Tap ``t`` of it meets the input ``t - before`` further on, and is tap ``taps[t]`` of the kernel (None: zero).
@@ -40,11 +40,11 @@ class _Phase:
     after: int
 
 
-def _phases(node: Node, axis: int, size: int, outputs: int) -> list[_Phase]:
+def phases(node: Node, axis: int, size: int, outputs: int) -> list[Phase]:
     """The phases of a ConvTranspose along an axis (0: y, 1: x) of ``size`` inputs."""
     keys = ("kernel_shape", "strides", "pads", "dilations")
     kernel, stride, pad, dilation = (node.attributes[key][axis] for key in keys)
-    phases = []
+    found = []
     for first in range(min(stride, outputs)):
         places: dict[int, int | None] = {first + pad - tap * dilation: tap for tap in range(kernel)}
         met = {place // stride: tap for place, tap in places.items() if place % stride == 0} or {0: None}
@@ -52,8 +52,8 @@ def _phases(node: Node, axis: int, size: int, outputs: int) -> list[_Phase]:
         # taps of zero where the padding would be negative
         low, high = min(0, *met), max(size - count, *met)
         taps = tuple(met.get(offset) for offset in range(low, high + 1))
-        phases.append(_Phase(first, count, taps, -low, count - 1 + high - (size - 1)))
-    return phases
+        found.append(Phase(first, count, taps, -low, count - 1 + high - (size - 1)))
+    return found
 
 
 def conv_transpose(builder: Builder, node: Node) -> None:
@@ -63,7 +63,7 @@ def conv_transpose(builder: Builder, node: Node) -> None:
     source = operand(builder, node, node.inputs[0])
     _, height, width = image_shape(source.shape)
     _, high, wide = image_shape(builder.graph.tensors[node.outputs[0]].shape)
-    pairs = list(product(_phases(node, 0, height, high), _phases(node, 1, width, wide)))
+    pairs = list(product(phases(node, 0, height, high), phases(node, 1, width, wide)))
     layers = [_phase_layer(builder, node, down, across) for down, across in pairs]
     unit = builder.params(source.name).scale
     largest = max(float(layer.scale.max()) for layer in layers)
@@ -87,7 +87,7 @@ def _by_output(node: Node, weight: Floats) -> Floats:
     return grouped.reshape(-1, *grouped.shape[2:])
 
 
-def _phase_layer(builder: Builder, node: Node, down: _Phase, across: _Phase) -> QuantisedWeights:
+def _phase_layer(builder: Builder, node: Node, down: Phase, across: Phase) -> QuantisedWeights:
     """The integers of one phase's convolution."""
     weight = _by_output(node, builder.graph.constant(node.inputs[1]).astype(np.float64))
     part = np.zeros((*weight.shape[:2], len(down.taps), len(across.taps)))
@@ -102,7 +102,7 @@ def _phase_layer(builder: Builder, node: Node, down: _Phase, across: _Phase) -> 
 
 
 def _phase_conv(
-    builder: Builder, node: Node, source: Tensor, phase: tuple[_Phase, _Phase], layer: QuantisedWeights
+    builder: Builder, node: Node, source: Tensor, phase: tuple[Phase, Phase], layer: QuantisedWeights
 ) -> str:
     """The convolution of one phase; the name of its result."""
     down, across = phase

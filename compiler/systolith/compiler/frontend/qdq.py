@@ -6,10 +6,11 @@ DequantizeLinear and QuantizeLinear and ``...`` for Relu, Clip, Reshape or Ident
 
 - ``DQ -> Conv | Gemm | MatMul -> (Add of a constant) -> ... -> Q``, weights and bias from constants;
 - ``DQ, DQ -> Add -> ... -> Q``; ``DQ -> MaxPool | AveragePool -> ... -> Q``;
+- ``DQ -> Concat | Slice | Pad | Transpose (H, W) | Resize (nearest) | ConvTranspose | ReduceMean (H, W) -> ... -> Q``;
 - elementwise functions of one tensor: ``DQ -> Sigmoid -> Q``, ``DQ -> Sigmoid -> Mul(x) -> Q``, also with Q and DQ
   between them; batch normalisation, factors and offsets by channel before a Q;
 - ``DQ -> Q`` of another scale; Relu, Clip and MaxPool also without a Q after them, where no value needs rounding;
-- Reshape, Identity, Clip and MaxPool directly on integers;
+- Reshape, Identity, Clip, MaxPool and data movement directly on integers;
 - Q of float inputs, DQ of integer inputs and outputs;
 - before any output, on the host: ``DQ -> Softmax -> (Q -> (DQ))``, ``(DQ) -> (Softmax) -> ArgMax``.
 

@@ -15,7 +15,9 @@ from ..ir import Node
 from .qdq_affine import batch_norm
 from .qdq_constants import accumulator_bias, refuse, weights_by_output
 from .qdq_elementwise import ELEMENTWISE
-from .qdq_values import Activation, ConstantCodes, FloatInput, HostTail, Pending, Reals, Value, Weights
+from .qdq_movement import concat, pad, reduce_mean, resize, take, transpose
+from .qdq_transposed import conv_transpose
+from .qdq_values import Activation, ConstantCodes, FloatInput, HostTail, Pending, Reals, Value
 from .qdq_walk import Walk
 
 __all__ = ["LAYERS"]
@@ -144,26 +146,24 @@ def _pool(walk: Walk, node: Node, activation: Activation, mode: str, *, counted:
     return walk.layer("QPool", node, (activation,), np.array(activation.qparams.scale), window)
 
 
-def _transpose(walk: Walk, node: Node) -> Value:
-    """Weights in another order of axes."""
-    value, order = walk.value(node, 0), tuple(node.attributes["perm"])
-    if not isinstance(value, Weights):
-        raise refuse(node, "it transposes an activation", "constant weights")
-    return Weights(np.transpose(value.codes, order), value.scale, order.index(value.axis) if value.scale.ndim else 0)
-
-
 LAYERS: Mapping[str, Callable[[Walk, Node], Value]] = {
     **ELEMENTWISE,
     "AveragePool": _average_pool,
     "BatchNormalization": batch_norm,
     "Clip": _clip,
+    "Concat": concat,
     "Conv": _conv,
+    "ConvTranspose": conv_transpose,
     "Gemm": _gemm,
     "Identity": _identity,
     "MatMul": _matmul,
     "MaxPool": _max_pool,
+    "Pad": pad,
+    "ReduceMean": reduce_mean,
     "Relu": _relu,
     "Reshape": _reshape,
-    "Transpose": _transpose,
+    "Resize": resize,
+    "Slice": take,
+    "Transpose": transpose,
 }
 """Operator to the function that says what its output stands for."""

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data movement in a QDQ network: Concat, Slice, Pad, Transpose, Resize to the nearest element, and means over maps.
+
+Moved elements keep their integers, so that all of these also work on the integers themselves, and without a
+QuantizeLinear after them; Concat only if its operands are quantised alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..float_resize import ResizeRule
+from ..float_resize import resize as resize_array
+from ..ir import Move, Node, QParams
+from ..moves import NOTHING, concat_moves, gather_moves, transpose_move, whole_move
+from ..verify_integer import image_shape
+from .qdq_constants import refuse
+from .qdq_values import Activation, Pending, Value, Weights
+from .qdq_walk import Walk
+
+__all__ = ["concat", "pad", "reduce_mean", "resize", "take", "transpose"]
+
+_MOST_MOVES = 256
+"""Most moves that a node may become: each is at least one descriptor."""
+
+
+def _operand(walk: Walk, node: Node, name: str) -> Activation:
+    activation = walk.in_shape(node, walk.activation(node, name))
+    for shape in (activation.shape, walk.source.tensors[node.outputs[0]].shape):
+        if len(shape) not in (2, 4):
+            raise refuse(node, f"a tensor of shape {list(shape)}", "shapes (N, C) and (N, C, H, W)")
+    return activation
+
+
+def _moved(
+    walk: Walk, node: Node, operands: Sequence[Activation], moves: Sequence[Move], fill: float | None = None
+) -> Value:
+    """A QMove of operands, with ``fill`` (real) where nothing is moved to; codes again where they are codes."""
+    if len(moves) > _MOST_MOVES:
+        raise refuse(node, f"it takes {len(moves)} moves of regular data", f"at most {_MOST_MOVES}")
+    first = operands[0]
+    scales = np.array([operand.qparams.scale for operand in operands])
+    pending = walk.layer("QMove", node, tuple(operands), scales, {"moves": tuple(moves), "fill": fill or 0.0})
+    if all(operand.qparams == first.qparams for operand in operands) and _holds(first.qparams, fill or 0.0):
+        pending = replace(pending, grid=first.qparams)
+    if first.real:
+        return pending
+    if pending.grid is None:
+        raise refuse(node, "it puts integers of different scales together", "integers quantised alike, or real numbers")
+    return walk.rounded(pending, pending.grid, node.outputs[0], node.outputs[0])
+
+
+def _holds(qparams: QParams, value: float) -> bool:
+    """Whether a real number is one of a quantisation's."""
+    steps = value / qparams.scale
+    inside = qparams.low - qparams.zero_point <= round(steps) <= qparams.high - qparams.zero_point
+    return inside and math.isclose(steps, round(steps), rel_tol=1e-6, abs_tol=1e-9)
+
+
+def _gathered(walk: Walk, node: Node, indices: Sequence[Sequence[int]], fill: float | None = None) -> Value:
+    """A selection of elements by axis, batch first."""
+    channels, rows, columns = [*indices[1:], (0,), (0,)][:3]
+    return _moved(walk, node, [_operand(walk, node, node.inputs[0])], gather_moves(channels, rows, columns), fill)
+
+
+def concat(walk: Walk, node: Node) -> Value:
+    """Operands behind each other along any axis but the batch."""
+    operands = [_operand(walk, node, name) for name in node.inputs]
+    if len({operand.real for operand in operands}) > 1:
+        raise refuse(node, "it puts integers and real numbers together", "all of one kind")
+    sizes = [image_shape(operand.shape) for operand in operands]
+    return _moved(walk, node, operands, concat_moves(sizes, node.attributes["axis"] - 1))
+
+
+def take(walk: Walk, node: Node) -> Value:
+    """``Slice``, with steps in either direction."""
+    given, shape = node.attributes, walk.source.tensors[node.outputs[0]].shape
+    by_axis = zip(given["starts"], given["steps"], shape, strict=True)
+    return _gathered(walk, node, [range(start, start + step * count, step) for start, step, count in by_axis])
+
+
+def pad(walk: Walk, node: Node) -> Value:
+    """``Pad`` in all modes; on integers, the constant is one of them."""
+    given, operand = node.attributes, _operand(walk, node, node.inputs[0])
+    rank = len(operand.shape)
+    pads = list(zip(operand.shape, given["pads"][:rank], given["pads"][rank:], strict=True))
+    if given["mode"] != "constant":
+        modes = [np.pad(np.arange(n), (ahead, behind), given["mode"]) for n, ahead, behind in pads]
+        return _gathered(walk, node, [[int(at) for at in index] for index in modes])
+    places = [[NOTHING] * ahead + list(range(n)) + [NOTHING] * behind for n, ahead, behind in pads]
+    return _gathered(walk, node, places, _fill(operand, given["value"]))
+
+
+def _fill(operand: Activation, value: float) -> float:
+    """The real number behind a constant."""
+    if operand.real:
+        return value
+    qparams = operand.qparams
+    shift = 1 << (qparams.bits - 1) if qparams.unsigned else 0
+    return (value - shift - qparams.zero_point) * qparams.scale
+
+
+def transpose(walk: Walk, node: Node) -> Value:
+    """Weights in another order of axes; an activation with height and width exchanged."""
+    value, order = walk.value(node, 0), tuple(node.attributes["perm"])
+    if isinstance(value, Weights):
+        axis = order.index(value.axis) if value.scale.ndim else 0
+        return Weights(np.transpose(value.codes, order), value.scale, axis)
+    operand = _operand(walk, node, node.inputs[0])
+    if order[:2] != (0, 1):
+        accepted = "exchanges of height and width"
+        raise refuse(node, f"perm {list(order)} moves channels", accepted, "export the model with channels first")
+    size = image_shape(operand.shape)
+    return _moved(walk, node, [operand], [transpose_move(size) if order[2:] == (3, 2) else whole_move(0, size)])
+
+
+def resize(walk: Walk, node: Node) -> Value:
+    """``Resize`` to the nearest element; which that is, the float operator says."""
+    given = node.attributes
+    if given["mode"] != "nearest" or given["coordinate"] == "tf_crop_and_resize":
+        problem = f"mode {given['mode']}, coordinates {given['coordinate']}"
+        raise refuse(node, problem, "mode nearest, without tf_crop_and_resize, in a quantised network")
+    rule = ResizeRule(**{key: given[key] for key in ResizeRule.__dataclass_fields__})
+    before, after = (walk.source.tensors[name].shape for name in (node.inputs[0], node.outputs[0]))
+    return _gathered(
+        walk,
+        node,
+        [
+            resize_array(np.arange(old, dtype=np.float64), [new], [scale], [(0.0, 1.0)], rule).astype(int).tolist()
+            for old, new, scale in zip(before, after, given["scales"], strict=True)
+        ],
+    )
+
+
+def reduce_mean(walk: Walk, node: Node) -> Value:
+    """Means over height, width or both as an average pool."""
+    operand = walk.in_shape(node, walk.real(node))
+    axes, keepdims = tuple(node.attributes["axes"]), node.attributes["keepdims"]
+    if len(operand.shape) != 4 or not {*axes} <= {2, 3} or not (keepdims or axes == (2, 3)):
+        accepted = "axes of height and width of a map; with keepdims=1 also one of them"
+        raise refuse(node, f"axes {list(axes)}, keepdims {keepdims:d} of {list(operand.shape)}", accepted)
+    kernel = tuple(size if axis in axes else 1 for axis, size in zip((2, 3), operand.shape[2:], strict=True))
+    window = {"mode": "average", "kernel": kernel, "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
+    attributes = {**window, "count_include_pad": False}
+    pending: Pending = walk.layer("QPool", node, (operand,), np.array(operand.qparams.scale), attributes)
+    return pending

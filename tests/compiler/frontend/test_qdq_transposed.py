@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
+import numpy as np
+import pytest
+
+from systolith.compiler.borders import engine_inputs, network_outputs
+from systolith.compiler.errors import UnsupportedModel
+from systolith.compiler.interp_int import run_integer
+from systolith.compiler.lower import lower
+from systolith.spec.arch import PRESETS
+from systolith.testbench.isa_model import IsaModel
+from systolith.testbench.verify import run_model
+from tests.support.float_models import run_onnxruntime
+from tests.support.qdq_models import QdqModel, check, feeds_of, import_model
+
+SEED = 67
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"strides": [2, 2]},
+        {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]},
+        {"strides": [3, 2], "pads": [0, 1, 2, 0]},
+        {"strides": [2, 1], "dilations": [1, 2]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("axis", [None, 1])
+def test_a_transposed_convolution(attributes: dict[str, Any], axis: int | None) -> None:
+    m = QdqModel(SEED)
+    weight = m.weight((4, 6, 3, 3), axis)
+    bias = m.constant(m.rng.normal(0, 1, 6).astype(np.float32))
+    y = m.node("Relu", m.node("ConvTranspose", m.start(1, 4, 4, 5), weight, bias, **attributes))
+    model = m.model(m.real(y, 0.1, -3))
+    graph = check(model, judged=1)
+    strides = attributes.get("strides", [1, 1])
+    phases = strides[0] * strides[1]
+    assert [node.op for node in graph.nodes] == ["QConv"] * phases + ["QMove"] * (phases > 1)
+    feeds = engine_inputs(graph, feeds_of(model))
+    expected = run_integer(graph, feeds)
+    _, results = run_model(IsaModel(lower(graph, PRESETS["4x4"])), feeds)
+    assert all(np.array_equal(results[name], expected[name]) for name in graph.outputs)
+
+
+@pytest.mark.parametrize("axis", [None, 1])
+def test_groups(axis: int | None) -> None:
+    """Against onnxruntime, as the onnx package's reference has no groups here."""
+    m = QdqModel(SEED)
+    y = m.node("ConvTranspose", m.start(1, 4, 4, 5), m.weight((4, 3, 3, 3), axis), strides=[2, 2], group=2)
+    model = m.model(m.real(y, 0.1, -3))
+    graph = import_model(model)
+    feeds = feeds_of(model)
+    (expected,) = run_onnxruntime(model, feeds)
+    got = network_outputs(graph, run_integer(graph, engine_inputs(graph, feeds)))[graph.outputs[0]]
+    assert np.abs(got - expected).max() <= 0.1001
+    assert (np.abs(got - expected) > 0.01).mean() < 0.01
+
+
+def test_refuses_scales_by_input_channel() -> None:
+    m = QdqModel(SEED)
+    y = m.node("ConvTranspose", m.start(1, 4, 4, 5), m.weight((4, 6, 3, 3), axis=0))
+    with pytest.raises(UnsupportedModel, match=r"\(ConvTranspose\): weight scales on axis 0; accepted: on axis 1"):
+        import_model(m.model(m.real(y)))
