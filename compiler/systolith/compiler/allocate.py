@@ -20,7 +20,7 @@ from .errors import CapacityError
 from .ir import Graph, Node
 from .layout import Layout, residual_of, round_up
 
-__all__ = ["Placement", "allocate"]
+__all__ = ["Placement", "allocate", "live_elements"]
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,12 @@ def _same_places(one: Layout, other: Layout) -> bool:
     )
 
 
-def _join_views(graph: Graph) -> _Roots:
-    """Views joined to their sources' buffers: a buffer for each tensor that is stored."""
+def _join_views(graph: Graph, layouts: Mapping[str, Layout]) -> _Roots:
+    """Views joined to their sources' buffers and tensors to their homes': a buffer for each that has its own memory."""
     roots = _Roots(graph)
+    for name in roots.root:
+        if layouts[name].home:
+            roots.join(name, layouts[name].home)
     for node in graph.nodes:
         if node.op == "View":
             roots.join(node.outputs[0], node.inputs[0])
@@ -131,7 +134,8 @@ def _join_in_place(graph: Graph, layouts: Mapping[str, Layout], roots: _Roots, a
         for operand in _overwritable(node, graph, arch):
             alone = [roots.root[name] for name in node.inputs].count(roots.root[operand]) == 1
             same = _same_places(layouts[operand], layouts[node.outputs[0]])
-            if alone and same and roots.dies_at(operand, index):
+            own = not layouts[operand].home and not layouts[node.outputs[0]].home
+            if alone and same and own and roots.dies_at(operand, index):
                 roots.join(node.outputs[0], operand)
                 break
 
@@ -139,6 +143,8 @@ def _join_in_place(graph: Graph, layouts: Mapping[str, Layout], roots: _Roots, a
 def _buffers(roots: _Roots, layouts: Mapping[str, Layout], arch: Arch) -> list[_Buffer]:
     sizes: dict[str, int] = {}
     for name, root in roots.root.items():
+        if layouts[name].home:
+            continue
         sizes[root] = max(sizes.get(root, 0), round_up(layouts[name].elements, arch.line))
     return [_Buffer(name, size, roots.first[name], roots.last[name]) for name, size in sizes.items()]
 
@@ -259,13 +265,29 @@ def allocate(graph: Graph, layouts: Mapping[str, Layout], arch: Arch) -> Placeme
     Raises:
         CapacityError: they do not fit; the message says by how much, which tensors are the largest, and what helps.
     """
-    roots = _join_views(graph)
+    roots = _join_views(graph, layouts)
     lifetimes = roots.lifetimes()
     _join_in_place(graph, layouts, roots, arch)
     buffers = _buffers(roots, layouts, arch)
     packing, peak = _pack(buffers, arch, _clashes(graph, roots, layouts, arch))
     if packing.top > arch.act_depth:
         raise _refuse(graph, buffers, arch, peak)
-    bound = max(sum(buffer.size for buffer in _live(buffers, at)) for at in range(-1, len(graph.nodes) + 1))
-    bases = {name: packing.bases[root] for name, root in roots.root.items()}
-    return Placement(bases, packing.top, peak, bound, lifetimes)
+    bases = {name: packing.bases[root] + _offset(name, layouts) for name, root in roots.root.items()}
+    return Placement(bases, packing.top, peak, _bound(graph, buffers), lifetimes)
+
+
+def _offset(name: str, layouts: Mapping[str, Layout]) -> int:
+    """Where a tensor lies in its buffer."""
+    layout = layouts[name]
+    return layout.offset + _offset(layout.home, layouts) if layout.home else 0
+
+
+def _bound(graph: Graph, buffers: Sequence[_Buffer]) -> int:
+    return max(sum(buffer.size for buffer in _live(buffers, at)) for at in range(-1, len(graph.nodes) + 1))
+
+
+def live_elements(graph: Graph, layouts: Mapping[str, Layout], arch: Arch) -> int:
+    """The largest sum of tensors alive at the same time: what any placement needs."""
+    roots = _join_views(graph, layouts)
+    _join_in_place(graph, layouts, roots, arch)
+    return _bound(graph, _buffers(roots, layouts, arch))

@@ -197,7 +197,9 @@ def _layers(plans: Sequence[LayerPlan], ctx: Context) -> tuple[LayerInfo, ...]:
     return tuple(layers)
 
 
-def _notes(ctx: Context, placement: Placement, segments: Mapping[Space, array[int]]) -> dict[str, Any]:
+def _notes(
+    ctx: Context, placement: Placement, segments: Mapping[Space, array[int]], plans: Sequence[LayerPlan]
+) -> dict[str, Any]:
     arch = ctx.arch
     used = {space.name.lower(): len(words) // link.line_words(space, arch) for space, words in segments.items()}
     memory = {
@@ -209,14 +211,15 @@ def _notes(ctx: Context, placement: Placement, segments: Mapping[Space, array[in
         "lower_bound": placement.bound,
         "top": placement.top,
     }
-    return {"memory": {**memory, "activations": activations}, "tensors": _tensors(ctx, placement)}
+    return {"memory": {**memory, "activations": activations}, "tensors": _tensors(ctx, placement, plans)}
 
 
-def _tensors(ctx: Context, placement: Placement) -> list[dict[str, Any]]:
+def _tensors(ctx: Context, placement: Placement, plans: Sequence[LayerPlan]) -> list[dict[str, Any]]:
     """Where each stored tensor lies, and the layers from that which makes it (-1: the host) to that which last reads
     it (one past the last layer: the host).
     """
-    stored = [node.op != "View" for node in ctx.graph.nodes]
+    planned = {plan.node.name for plan in plans}
+    stored = [node.name in planned for node in ctx.graph.nodes]
     layers = [sum(stored[: index + 1]) - 1 for index in range(len(stored))]
     index = {-1: -1, **dict(enumerate(layers)), len(stored): sum(stored)}
     return [
@@ -257,5 +260,5 @@ def emit(ctx: Context, plans: Sequence[LayerPlan], placement: Placement) -> Prog
         outputs=tuple(_map(name, ctx) for name in graph.outputs),
         layers=_layers(plans, ctx),
         host_tail=graph.host_tail,
-        notes=_notes(ctx, placement, segments),
+        notes=_notes(ctx, placement, segments, plans),
     )

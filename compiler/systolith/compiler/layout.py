@@ -40,6 +40,10 @@ class Layout:
     row_pitch: int = 0
     """Elements between neighbours in y; 0 stands for rows that follow each other without a gap."""
     block: tuple[int, int] = (1, 1)
+    home: str = ""
+    """The tensor in whose memory it lies, if it has none of its own; see :mod:`systolith.compiler.homes`."""
+    offset: int = 0
+    """Elements from the first of its home."""
 
     def __post_init__(self) -> None:
         """Make the row pitch explicit."""

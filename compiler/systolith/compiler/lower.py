@@ -13,6 +13,7 @@ from .choose import choose_layouts
 from .depthwise import plan_depthwise
 from .emit import emit
 from .errors import CapacityError, QuantisationError, UnsupportedModel
+from .homes import find_homes
 from .ir import Graph, Node, QParams
 from .layout import Layout, plan_layouts, residual_of
 from .matrix import plan_matrix
@@ -85,11 +86,17 @@ def lower(graph: Graph, arch: Arch) -> Program:
         CapacityError: a memory is too small.
     """
     _check_tensors(graph, arch)
+    plain = plan_layouts(graph, arch)
     try:
-        return lower_as(graph, arch, choose_layouts(graph, arch))
+        return lower_as(graph, arch, find_homes(graph, choose_layouts(graph, arch), arch))
     except CapacityError:
-        # packing can cost weights and padding: what does not fit packed may fit plain
-        return lower_as(graph, arch, plan_layouts(graph, arch))
+        # packing can cost weights and padding: what does not fit packed may fit plain, and without homes
+        for layouts in (find_homes(graph, plain, arch), plain):
+            try:
+                return lower_as(graph, arch, layouts)
+            except CapacityError as error:
+                refusal = error
+        raise refusal from None
 
 
 def lower_as(graph: Graph, arch: Arch, layouts: Mapping[str, Layout]) -> Program:
@@ -97,4 +104,6 @@ def lower_as(graph: Graph, arch: Arch, layouts: Mapping[str, Layout]) -> Program
     placement = allocate(graph, layouts, arch)
     ctx = Context(graph, arch, layouts, placement.bases)
     plans = [_plan(node, ctx) for node in graph.nodes if node.op != "View"]
+    # data movement that has nothing to move is no layer
+    plans = [plan for plan in plans if plan.steps]
     return emit(ctx, plans, placement)

@@ -21,7 +21,7 @@ from .layout import Layout, round_up
 from .nest import Span
 from .plan import Context
 
-__all__ = ["Part", "label_of", "parts_of"]
+__all__ = ["Part", "gap_count", "label_of", "parts_of"]
 
 Bools = NDArray[np.bool_]
 
@@ -108,25 +108,37 @@ def _runs(values: Sequence[Any]) -> Iterator[tuple[Span, Any]]:
 
 
 def _rectangles(missing: Bools) -> list[tuple[Span, Span]]:
-    """Rows and columns of rectangles that together are the missing pixels, or of all pixels if they are too many."""
-    found = [
+    """Rows and columns of the rectangles that together are the missing pixels."""
+    return [
         (rows, columns)
         for rows, pattern in _runs([tuple(row) for row in missing.tolist()])
         for columns, empty in _runs(pattern)
         if empty
     ]
-    height, width = missing.shape
-    return found if len(found) <= _RECTANGLES else [(Span(0, height), Span(0, width))]
 
 
-def _filled(groups: Sequence[Sequence[Move]], target: Layout, cols: int) -> Iterator[Part]:
-    """Whole vectors that no move touches."""
+def _gaps(node: Node, target: Layout, cols: int) -> list[tuple[Span, list[tuple[Span, Span]]]]:
+    """Blocks of vectors that no move touches somewhere, with the rectangles of pixels where that is so."""
     missing = []
     for block in range(-(-target.channels // cols)):
-        near = [move for group in groups for move in group if block in _blocks(move, cols)]
+        near = [move for move in node.attributes["moves"] if block in _blocks(move, cols)]
         missing.append(_rectangles(~_reached(near, target)))
-    for blocks, rectangles in _runs(missing):
-        for rows, columns in rectangles:
+    return [(blocks, rectangles) for blocks, rectangles in _runs(missing) if rectangles]
+
+
+def gap_count(node: Node, target: Layout, cols: int) -> int | None:
+    """How many parts fill what no move touches; None if so many that everything is filled before the moves."""
+    gaps = _gaps(node, target, cols)
+    if any(len(rectangles) > _RECTANGLES for _, rectangles in gaps):
+        return None
+    return sum(len(rectangles) for _, rectangles in gaps)
+
+
+def _filled(node: Node, target: Layout, cols: int) -> Iterator[Part]:
+    """Whole vectors that no move touches."""
+    everything = [(Span(0, target.height), Span(0, target.width))]
+    for blocks, found in _gaps(node, target, cols):
+        for rows, columns in found if len(found) <= _RECTANGLES else everything:
             down, across = (Run(0, span.start, span.count, source_step=0) for span in (rows, columns))
             move = Move(0, Run(0, blocks.start * cols, blocks.count * cols), down, across)
             yield Part(move, blocks, np.ones(blocks.count * cols, dtype=bool), constant=True)
@@ -153,12 +165,17 @@ def label_of(node: Node) -> str:
 
 
 def parts_of(node: Node, ctx: Context) -> Iterator[Part]:
-    """Everything that is stored, in order."""
+    """Everything that is stored, in order; nothing for what is in its place already."""
     target, cols = ctx.layouts[node.outputs[0]], ctx.arch.cols
+    if target.home in node.inputs:
+        return
     groups = _groups(node)
     _check_groups(node, groups, target, cols)
-    yield from _filled(groups, target, cols)
+    yield from _filled(node, target, cols)
     for group in groups:
-        yield from _moved(group, round_up(target.channels, cols), cols)
+        settled = [ctx.layouts[node.inputs[move.input]].home == node.outputs[0] for move in group]
+        for part in _moved(group, round_up(target.channels, cols), cols):
+            if not settled[group.index(part.move)]:
+                yield part
         if node.attributes["fill"]:
             yield from _holes(group, target, cols)

@@ -97,10 +97,13 @@ def locate_store(program: Program, expected: Sequence[StoreTrace], got: StoreLog
 
 
 def layer_outputs(program: Program, traces: Sequence[StoreTrace]) -> dict[str, Ints]:
-    """Each layer's output tensor as its own stores left it, by tensor name, in network shape, int64."""
+    """Each layer's output tensor as the stores up to its last left it, by tensor name, in network shape, int64.
+
+    Parts of a tensor may be stored by the layers before.
+    """
     outputs = {}
+    memory = np.zeros(1 << program.arch.act_addr_bits, dtype=np.int64)
     for layer in program.layers:
-        memory = np.zeros(1 << program.arch.act_addr_bits, dtype=np.int64)
         for trace in traces[layer.first : layer.first + layer.count]:
             lanes = np.arange(trace.data.shape[1])
             memory[(trace.addresses[:, None] + lanes).ravel()] = trace.data.ravel()

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from systolith.compiler.allocate import allocate
+from systolith.compiler.choose import choose_layouts
+from systolith.compiler.homes import find_homes
+from systolith.compiler.ir import Graph, Move, Node, QParams, Run
+from systolith.compiler.layout import Layout, plan_layouts
+from systolith.compiler.lower import lower, lower_as
+from systolith.compiler.model import predict
+from systolith.compiler.moves import concat_moves, gather_moves, interleave_move, whole_move
+from systolith.compiler.verify import verify
+from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.link import Counter
+from systolith.testbench.isa_model import IsaModel
+from systolith.testbench.localise import locate_layer
+from tests.support.lsb import assert_engine_agrees
+from tests.support.programs import make_samples
+from tests.support.random_graphs import GraphBuilder, Limits
+
+ARCH = PRESETS["4x4"]
+Q = QParams(0.5, 0)
+
+
+def clipped(value: int) -> int:
+    return min(max(value, -128), 127)
+
+
+def exact(graph: Graph) -> Graph:
+    """The graph with one scale for all tensors, so that what moves keeps its integers."""
+    nodes = []
+    for node in graph.nodes:
+        own = dict(node.attributes)
+        if "lo" in own:
+            own |= {"lo": clipped(own["lo"]), "hi": clipped(own["hi"])}
+        if "add" in own:
+            own["add"] = replace(own["add"], lo=clipped(own["add"].lo), hi=clipped(own["add"].hi))
+        if node.op == "QMove":
+            own |= {"factors": (1.0,) * len(node.inputs), "lo": -128, "hi": 127, "fill": clipped(own["fill"])}
+        nodes.append(replace(node, attributes=own))
+    tensors = {name: replace(tensor, qparams=Q) for name, tensor in graph.tensors.items()}
+    made = graph.with_(nodes=tuple(nodes), tensors=tensors)
+    verify(made)
+    return made
+
+
+def builder(seed: int = 0) -> GraphBuilder:
+    return GraphBuilder(rng=np.random.default_rng(seed), limits=Limits(size=6, channels=8, kernel=3))
+
+
+def moved(b: GraphBuilder, size: tuple[int, int, int], moves: tuple[Move, ...], *names: str) -> str:
+    """A QMove of given moves."""
+    output = b._fresh()
+    b._tensor(output, (1, *size))
+    given = {"moves": moves, "factors": (1.0,) * len(names), "fill": 3, "lo": -128, "hi": 127}
+    b.nodes.append(Node("QMove", f"move {output}", names, (output,), given))
+    return output
+
+
+def homes(graph: Graph, arch: Arch = ARCH) -> dict[str, tuple[str, int]]:
+    found = find_homes(graph, plan_layouts(graph, arch), arch)
+    return {name: (layout.home, layout.offset) for name, layout in found.items() if layout.home}
+
+
+def random_case(seed: int, arch: Arch) -> Graph:
+    """Branches that movement joins and takes apart, in whole vectors for half of the seeds, and readers of them."""
+    b = builder(seed)
+    channels = int(b.rng.integers(1, 3)) * arch.cols if seed % 2 else int(b.rng.integers(1, 2 * arch.cols))
+    x = b.input(channels, *b.rng.integers(1, 7, 2).tolist())
+    parts = [b.conv(x, channels, same=True), b.requant(x), b.add(x, x)][: int(b.rng.integers(1, 4))]
+    y = b.move(*parts)
+    z = b.move(b.requant(y), y)
+    ends = [b.conv(y), b.conv(z), b.pool(parts[0]), b.requant(b.move(z))]
+    taken = [end for end in ends if b.rng.integers(0, 2)] or ends[1:2]
+    return exact(b.graph(f"homes{seed}", *taken))
+
+
+ARCHS = [PRESETS["tiny"].with_(weight_lines=1 << 16, act_lines=1 << 14), ARCH, PRESETS["8x8"]]
+
+
+@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: arch.name)
+def test_random_movement_at_home_equals_the_reference(arch: Arch) -> None:
+    settled = 0
+    for seed in range(24):
+        graph = random_case(seed, arch)
+        settled += len(homes(graph, arch))
+        assert_engine_agrees(graph, arch, seed)
+    assert settled > 12
+
+
+def test_parts_of_a_concat_lie_side_by_side() -> None:
+    b = builder()
+    x = b.input(4, 5, 6)
+    one, other = b.conv(x, 8, single=(0, 1), same=True), b.conv(x, 8, single=(0, 1), same=True)
+    y = moved(b, (16, 5, 6), concat_moves([(8, 5, 6), (8, 5, 6)], 0), one, other)
+    graph = exact(b.graph("concat", b.conv(y)))
+    assert homes(graph) == {one: (y, 0), other: (y, 8)}
+    program = lower(graph, ARCH)
+    assert [layer.name for layer in program.layers] == [node.name for node in graph.nodes if node.op != "QMove"]
+    copied = lower_as(graph, ARCH, choose_layouts(graph, ARCH))
+    cycles = [predict(one).total[Counter.CYCLES] for one in (program, copied)]
+    # the two parts are of 30 pixels in 2 vectors each, of 4 cycles
+    assert cycles[1] - cycles[0] >= 2 * 2 * 30 * 4
+    assert_engine_agrees(graph, ARCH)
+
+
+def test_vectors_that_parts_would_share_are_copied() -> None:
+    b = builder()
+    x = b.input(4, 5, 6)
+    one, other = b.conv(x, 6, single=(0, 1), same=True), b.conv(x, 8, single=(0, 1), same=True)
+    y = moved(b, (14, 5, 6), concat_moves([(6, 5, 6), (8, 5, 6)], 0), one, other)
+    assert homes(exact(b.graph("concat", b.conv(y)))) == {}
+
+
+def test_phases_lie_between_each_other() -> None:
+    b = builder()
+    x = b.input(4, 3, 4)
+    phases = [b.requant(b.conv(x, 5, single=(0, 1), same=True)) for _ in range(4)]
+    places = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    moves = tuple(interleave_move(index, (5, 3, 4), place, (2, 2)) for index, place in enumerate(places))
+    y = moved(b, (5, 6, 8), moves, *phases)
+    graph = exact(b.graph("phases", b.conv(y)))
+    found = find_homes(graph, plan_layouts(graph, ARCH), ARCH)
+    assert found[phases[3]] == Layout(3, 4, 5, 16, 2 * 64, home=y, offset=64 + 8)
+    assert_engine_agrees(graph, ARCH)
+
+
+def test_a_selection_stays_where_it_is() -> None:
+    b = builder()
+    x = b.requant(b.input(12, 6, 6))
+    moves = gather_moves(range(4, 10), [1, 3, 5], [2, 3, 4, 5])
+    y = moved(b, (6, 3, 4), moves, x)
+    graph = exact(b.graph("slice", b.conv(y), b.requant(x)))
+    found = find_homes(graph, plan_layouts(graph, ARCH), ARCH)
+    assert found[y] == Layout(3, 4, 6, 12, 2 * 72, home=x, offset=72 + 2 * 12 + 4)
+    assert_engine_agrees(graph, ARCH)
+
+
+@pytest.mark.parametrize("why", ["input", "output", "view", "twice", "scale", "bounds", "part", "rows"])
+def test_what_must_be_copied(why: str) -> None:
+    b = builder()
+    x = b.input(8, 4, 4)
+    one = x if why == "input" else b.requant(x)
+    move = whole_move(0, (8, 4, 4))
+    if why == "part":
+        move = replace(move, columns=Run(0, 0, 3))
+    moves = (move, replace(move, rows=Run(0, 4, 4))) if why == "twice" else (replace(move, rows=Run(0, 1, 4)),)
+    y = moved(b, (8, 9, 4), moves, one)
+    outputs = [b.conv(y), *([one] if why == "output" else [])]
+    graph = exact(b.graph("copied", *outputs))
+    if why == "view":
+        view = Node("View", "view", (one,), ("seen",))
+        tensors = {**graph.tensors, "seen": replace(graph.tensors[one], name="seen")}
+        graph = graph.with_(nodes=(*graph.nodes, view), tensors=tensors, outputs=(*graph.outputs, "seen"))
+    if why == "scale":
+        graph = graph.with_(tensors={**graph.tensors, y: replace(graph.tensors[y], qparams=QParams(0.25))})
+    if why == "bounds":
+        tight = (replace(n, attributes={**n.attributes, "lo": 0}) if n.op == "QMove" else n for n in graph.nodes)
+        graph = graph.with_(nodes=tuple(tight))
+    arch = ARCH.with_(rows=8) if why == "rows" else ARCH
+    if why == "rows":
+        graph = graph.with_(outputs=(y,), nodes=tuple(n for n in graph.nodes if y not in n.inputs))
+        nodes = (*graph.nodes, replace(b.nodes[-1], inputs=(one,)))
+        graph = graph.with_(nodes=nodes, outputs=(y, b.nodes[-1].outputs[0]))
+    assert homes(graph, arch) == {}
+
+
+def test_a_home_is_left_where_memory_is_short() -> None:
+    b = builder()
+    early = b.requant(b.input(8, 8, 8))
+    wide = b.conv(early, 32, single=(0, 1), same=True)
+    late = b.conv(b.conv(wide, 8, single=(0, 1), same=True), 8, single=(0, 1), same=True)
+    y = moved(b, (16, 8, 8), concat_moves([(8, 8, 8), (8, 8, 8)], 0), early, late)
+    graph = exact(b.graph("short", b.conv(y)))
+    # with both at home 16 channels are alive beside 32 and 8 others, without the early one 8
+    assert set(homes(graph)) == {early, late}
+    assert set(homes(graph, ARCH.with_(act_lines=50 * 64 // 4, act_segments=1))) == {late}
+
+
+def test_partly_moved_tensors_are_located() -> None:
+    b = builder()
+    x = b.input(4, 4, 4)
+    one = b.conv(x, 8, single=(0, 1), same=True)
+    y = moved(b, (8, 6, 4), (replace(whole_move(0, (8, 4, 4)), rows=Run(0, 1, 4)),), one)
+    graph = exact(b.graph("pad", b.conv(y)))
+    assert homes(graph) == {one: (y, 4 * 8)}
+    program = lower(graph, ARCH)
+    (sample,) = make_samples(graph, ARCH, 0, 1)
+    model = IsaModel(program)
+    for tensor in program.inputs:
+        model.load(tensor, sample.inputs[tensor.name])
+    assert locate_layer(program, sample.layers, list(model.stores())) is None
+
+
+def test_a_tensor_at_home_does_not_take_its_operand_s_place() -> None:
+    b = builder()
+    x = b.input(8, 4, 4)
+    one = b.requant(x)
+    y = moved(b, (8, 6, 4), (replace(whole_move(0, (8, 4, 4)), rows=Run(0, 1, 4)),), one)
+    graph = exact(b.graph("pad", y))
+    layouts = find_homes(graph, plan_layouts(graph, ARCH), ARCH)
+    bases = allocate(graph, layouts, ARCH).bases
+    assert bases[one] == bases[y] + 4 * 8
+    first, second = sorted((x, y), key=lambda name: bases[name])
+    assert bases[first] + layouts[first].elements <= bases[second]
