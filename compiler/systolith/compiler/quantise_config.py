@@ -54,4 +54,5 @@ class QuantiseConfig:
             tables=arch.tables,
             method=method,
             percentile=percentile,
+            tables=arch.tables > 0,
         )
