@@ -85,5 +85,7 @@ def test_rtl_is_exact(arch: Arch, tmp_path: Path) -> None:
 def test_too_few_tables_and_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CapacityError, match=r"tables: 4 different ones are needed, arch 'tiny' holds 2, 2 too many"):
         compiled_for("tiny", tmp_path)
-    with pytest.raises(UnsupportedModel, match=r"\(Sigmoid\): it needs a table of function values, which the engine lacks"):
+    with pytest.raises(
+        UnsupportedModel, match=r"\(Sigmoid\): it needs a table of function values, which the engine lacks"
+    ):
         compiled_for("16x16", tmp_path)

@@ -54,5 +54,4 @@ class QuantiseConfig:
             tables=arch.tables,
             method=method,
             percentile=percentile,
-            tables=arch.tables > 0,
         )
