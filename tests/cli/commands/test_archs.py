@@ -14,6 +14,7 @@ def test_every_preset_has_a_row() -> None:
     for arch in PRESETS.values():
         (row,) = (line for line in outcome.out.splitlines() if f"{arch.hash:08x}" in line)
         assert arch.name in row
+        assert int(row.split()[-2]) == arch.tables
 
 
 def test_figures() -> None:

@@ -27,16 +27,20 @@ def _row(arch: Arch) -> list[str]:
         f"{arch.act_bits}/{arch.weight_bits}/{arch.acc_bits}",
         str(arch.lanes),
         str(arch.weight_rows),
-        _kib(arch.act_depth * arch.act_bits),
-        _kib(arch.weight_lines * arch.weight_line_bits),
+        f"{_kib(arch.act_depth * arch.act_bits)}/{_kib(arch.weight_lines * arch.weight_line_bits)}",
         str(arch.acc_depth),
+        str(arch.tables),
         f"{arch.hash:08x}",
     ]
 
 
 def _table(archs: list[Arch]) -> Table:
-    table = plain_table(caption="bits: activation, weight, accumulator; WL: weight rows a cycle; tile: pixels.")
-    for heading in ("name", "array", "bits", "lanes", "WL", "act KiB", "weight KiB", "tile", "hash"):
+    caption = (
+        "bits: activation, weight, accumulator; WL: weight rows a cycle; KiB: activations, weights; tile: pixels; "
+        "tables: of function values."
+    )
+    table = plain_table(caption=caption)
+    for heading in ("name", "array", "bits", "lanes", "WL", "KiB", "tile", "tables", "hash"):
         table.add_column(heading, justify="left" if heading in ("name", "hash") else "right", no_wrap=True)
     for arch in archs:
         table.add_row(*_row(arch))
