@@ -46,6 +46,65 @@ def test_weights_are_stored_in_consumption_order() -> None:
     assert line[8:] == [0] * 8
 
 
+WIDE = ARCH.with_(name="wide", narrow_weights=False)
+
+
+def _mixed(*bits: int) -> Graph:
+    """A pool, then dense layers of so many bits; the last one in two tiles of 9 pixels."""
+    net = NetworkBuilder(rng=np.random.default_rng(1))
+    x = net.pool(net.input(8, 6, 6))
+    for width in bits:
+        x = net.layer(x, 8, (1, 1), weight_bits=width)
+    return net.graph("mixed", x)
+
+
+def test_each_descriptor_names_the_width_of_its_and_the_next_ones_weights() -> None:
+    program = lower(_mixed(4, 8, 2), ARCH)
+    made = decode_program(program.segments[Space.PROGRAM], ARCH)
+    assert [one.op for one in made] == [Op.VECTOR, *[Op.MATRIX] * 3]
+    # the first descriptor says what the first weights are
+    assert [one.narrow for one in made] == [1, 1, 0, 2]
+    assert [one.narrow_next for one in made[1:]] == [0, 2, 1]
+    # a pass is of 4 lines
+    assert [one.weights_next for one in made[1:]] == [2, 2 + 4, 0]
+    assert [(layer.weight_bits, layer.weight_bytes) for layer in program.layers] == [(0, 0), (4, 32), (8, 64), (2, 16)]
+    assert program.notes["memory"]["weights"]["lines"] == 2 + 4 + 1
+
+
+def test_narrow_weights_are_stored_with_full_width_where_the_engine_knows_no_other() -> None:
+    graph = _mixed(4, 8, 2)
+    program = lower(graph, WIDE)
+    assert [(layer.weight_bits, layer.weight_bytes) for layer in program.layers] == [(0, 0), *[(8, 64)] * 3]
+    plain = {key: value for key, value in graph.nodes[1].attributes.items() if key != "weight_bits"}
+    unsaid = graph.with_(nodes=(graph.nodes[0], replace(graph.nodes[1], attributes=plain), *graph.nodes[2:]))
+    # what is said is a promise; what is stored follows from the integers
+    assert lower(unsaid, ARCH).segments == lower(graph, ARCH).segments
+
+
+def test_tiles_share_narrow_weights() -> None:
+    net = NetworkBuilder(rng=np.random.default_rng(1))
+    graph = net.graph("tiles", net.layer(net.input(8, 6, 6), 8, pad=(1, 1, 1, 1), weight_bits=4))
+    arch = ARCH.with_(acc_depth=8)
+    made = decode_program(lower(graph, arch).segments[Space.PROGRAM], arch)
+    assert len(made) > 1
+    assert {(one.narrow, one.narrow_next, one.weights_next) for one in made} == {(1, 1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("arch", "help_"),
+    [
+        (ARCH, "4-bit or 2-bit weights in some layers"),
+        (WIDE, "narrow_weights=true and 4-bit weights in some layers"),
+        (WIDE.with_(weight_bits=10), "weights of fewer bits"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_with_what_helps(arch: Arch, help_: str) -> None:
+    with pytest.raises(
+        CapacityError, match=f"weights memory: .* too many; .* what helps: weight_lines=.*, {help_}, or"
+    ):
+        lower(_mixed(8, 8), arch.with_(weight_lines=4))
+
+
 def test_parameters_follow_each_other_and_start_where_descriptors_say() -> None:
     program = lower(_network(), ARCH)
     made = decode_program(program.segments[Space.PROGRAM], ARCH)

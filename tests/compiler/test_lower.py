@@ -40,7 +40,8 @@ ARCHS = [
     Arch(name="16x4", rows=16, cols=4, lane_cycles=2, act_lines=2048, acc_depth=40, **_ROOM),
     Arch(name="8x2", rows=8, cols=2, act_lines=4096, acc_depth=33, act_granule=2, weight_rows=4, **_ROOM),
     PRESETS["4x4"].with_(name="granule of 2", lane_cycles=2, act_granule=2, acc_depth=33, **_ROOM),
-    PRESETS["tiny"].with_(name="weights of 4 bits", weight_bits=4, **_ROOM),
+    PRESETS["8x8"].with_(name="weights of 8 bits", narrow_weights=False, **_ROOM),
+    PRESETS["tiny"].with_(name="weights of 4 bits", weight_bits=4, narrow_weights=False, **_ROOM),
     PRESETS["tiny"].with_(name="activations of 16 bits", act_bits=16, tables=0, acc_bits=48, **_ROOM),
     PRESETS["tiny"].with_(name="precise lanes", precision=2, **_ROOM),
 ]
@@ -63,6 +64,7 @@ def test_programs_compute_what_the_graph_says(arch: Arch) -> None:
             act_bits=arch.act_bits,
             weight_bits=arch.weight_bits,
             grouped=seed % 2 == 1,
+            narrow=arch.narrow_weights,
             channels=40 if seed % 5 == 0 else 9,
         )
         _check(random_graph(seed, limits), arch, seed)

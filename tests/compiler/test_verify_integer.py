@@ -183,6 +183,28 @@ def test_refusals(broken: Graph, message: str) -> None:
         verify(broken)
 
 
+@pytest.mark.parametrize(("bits", "top"), [(8, 127), (4, 7), (2, 1)])
+def test_weights_keep_the_bits_that_are_promised(bits: int, top: int) -> None:
+    good = conv(weight_bits=bits)
+    weight = np.zeros(good.constant("w").shape, dtype=np.int64)
+    weight[0, 0, 0, :2] = top, -top - 1
+    verify(good.with_(constants={**good.constants, "w": weight}))
+    weight[0, 0, 0, 1] -= 1
+    with pytest.raises(VerifyError, match=rf"weights -{top + 2}\.\.{top} are not of {bits} bits"):
+        verify(good.with_(constants={**good.constants, "w": weight}))
+
+
+@pytest.mark.parametrize("bits", [3, 16, 0, "4"])
+def test_other_promises_are_refused(bits: object) -> None:
+    with pytest.raises(VerifyError, match=rf"weight_bits {bits!r} is none of 8, 4, 2"):
+        verify(conv(weight_bits=bits))
+
+
+def test_only_convolutions_have_weight_bits() -> None:
+    with pytest.raises(VerifyError, match="has attributes"):
+        verify(pool(weight_bits=8))
+
+
 def test_residual_bounds_are_the_own_scales() -> None:
     plain = conv()
     node = plain.nodes[0]

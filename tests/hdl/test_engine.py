@@ -44,7 +44,8 @@ ARCHES = {
     "precise": Arch(name="precise", rows=2, cols=2, psum_spacing=1, precision=2, **SMALL),
     "a lane a column, tables": PRESETS["8x8"].with_(tables=4, act_bits=6, **SMALL),
     "single port": PRESETS["up5k"].with_(**SMALL),
-    "bare": PRESETS["tiny"].with_(residual=False, pool=False, **SMALL),
+    "bare": PRESETS["tiny"].with_(residual=False, pool=False, narrow_weights=False, **SMALL),
+    "8x8": PRESETS["8x8"].with_(**(SMALL | {"act_lines": 128})),
 }
 
 

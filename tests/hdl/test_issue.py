@@ -25,7 +25,7 @@ ARCHES = {
     "9 taps": Arch(name="9", rows=16, cols=4, lane_cycles=2, act_lines=1024),
     "single port": PRESETS["up5k"].with_(cols=4, lane_cycles=4),
     "no rasters": PRESETS["8x8"].with_(depthwise=False, lane_cycles=8),
-    "bare": PRESETS["tiny"].with_(residual=False, pool=False),
+    "bare": PRESETS["tiny"].with_(residual=False, pool=False, narrow_weights=False),
     "waits for weights alone": Arch(name="bare", rows=8, cols=4, residual=False, pool=False),
 }
 
@@ -110,7 +110,7 @@ class Bench:
         self.kind = ""
         self.fields: dict[str, int] = {}
         self.apart = False
-        self.target = 0
+        self.target = self.narrow = 0
         self.lanes_free = self.cycle = self.bank = 0
         self.banks = self.free = 2
         """Free ones of buffered accumulators: after, and before this cycle."""
@@ -129,6 +129,8 @@ class Bench:
         self.fields = {f"loop{level}_count": loop.count - 1 for level, loop in enumerate(loops)}
         self.fields |= {"row_start": start[0], "col_start": start[1]}
         self.fields["weights_next"] = rng.randrange(1 << layout(arch)["weights_next"].width)
+        if arch.narrow_weights:
+            self.fields["narrow_next"] = rng.randrange(3)
         if arch.pool:
             self.fields["maximum"] = rng.randrange(2)
         if layout(arch)["apart"].width:
@@ -206,6 +208,7 @@ class Bench:
         assert ctx.get(dut.pixel) == (matrix and tag["last"] and window.final_block)
         assert ctx.get(dut.ended) == (issued and window.ends)
         assert ctx.get(dut.target) == self.target
+        assert not self.arch.narrow_weights or ctx.get(dut.narrow) == self.narrow
         late = MIN_PASS - 1 - min(window.place, MIN_PASS - 1)
         assert ctx.get(dut.hold) == (late if matrix and not tag["start"] else 0)
         if issued:
@@ -216,7 +219,7 @@ class Bench:
     def _account(self, window: Window) -> None:
         """What the window takes."""
         if window.tag["start"]:
-            self.target = self.fields["weights_next"]
+            self.target, self.narrow = self.fields["weights_next"], self.fields.get("narrow_next", 0)
             self.banks -= window.tag["first"]
         if self.vector and window.tag["last"]:
             self.lanes_free = self.cycle + self.arch.lane_cycles

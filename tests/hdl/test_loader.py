@@ -7,6 +7,7 @@ from amaranth.hdl import Fragment
 
 from systolith.hdl.loader import WeightLoader
 from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.link import pack_line, unpack_line
 from systolith.spec.timing import FETCH_LATENCY, MIN_PASS
 from tests.support.simulate import simulate
 
@@ -15,6 +16,8 @@ ARCHES = {
     "long": Arch(name="long", rows=8, cols=2, psum_spacing=4, weight_bits=5, weight_lines=64),
     "rows": Arch(name="rows", rows=8, cols=4, psum_spacing=4, weight_rows=4, weight_lines=64),
     "single": Arch(name="single", rows=4, cols=4, act_single_port=True, residual=False, weight_lines=64),
+    "narrow": Arch(name="narrow", rows=8, cols=4, weight_rows=2, weight_lines=64, narrow_weights=True),
+    "narrow, short": PRESETS["tiny"].with_(weight_rows=2, weight_lines=64),
 }
 TARGET_STAYS = 2
 """Cycles in which a pass's jump has its target, behind that in which the pass is taken."""
@@ -28,8 +31,8 @@ class Bench:
         self.dut = WeightLoader(arch=arch)
         self.lines = [self.rng.getrandbits(arch.weight_line_bits) for _ in range(arch.weight_lines)]
         self.expected: dict[int, tuple[int, int]] = {}
-        self.targets: dict[int, int] = {}
-        self.cycle = self.line = 0
+        self.targets: dict[int, tuple[int, int]] = {}
+        self.cycle = self.line = self.narrow = 0
 
     async def fill(self, ctx: Any) -> None:
         ctx.set(self.dut.host_write, 1)
@@ -40,14 +43,36 @@ class Bench:
         ctx.set(self.dut.host_write, 0)
 
     def expect_pass(self) -> None:
-        """A pass's rows, the first as the window issued now reaches the array."""
+        """A pass's rows, the first as the window issued now reaches the array.
+
+        ``line`` counts parts of lines.
+        """
         for row in range(self.arch.pass_lines):
-            self.expected[self.cycle + FETCH_LATENCY + row] = row, self.lines[self.line % self.arch.weight_lines]
+            line, part = divmod(self.line, 1 << self.narrow)
+            whole = self.lines[line % self.arch.weight_lines]
+            self.expected[self.cycle + FETCH_LATENCY + row] = row, self.part(whole, part)
             self.line += 1
+
+    def part(self, line: int, part: int) -> int:
+        """A part of each of a line's weights, its sign extended."""
+        bits, parts = self.arch.weight_bits >> self.narrow, 1 << self.narrow
+        fields = unpack_line(
+            [line >> word & 0xFFFF_FFFF for word in range(0, self.arch.weight_line_bits, 32)],
+            bits,
+            parts * self.arch.weight_rows * self.arch.cols,
+        )
+        words = pack_line(fields[part::parts], self.arch.weight_bits)
+        return sum(word << (32 * index) for index, word in enumerate(words))
+
+    def any_target(self) -> tuple[int, int]:
+        return self.rng.randrange(self.arch.weight_lines), self.rng.randrange(len(self.arch.stored_weight_bits))
 
     async def tick(self, ctx: Any) -> None:
         # in all other cycles the target is anything
-        ctx.set(self.dut.target, self.targets.pop(self.cycle, self.rng.randrange(self.arch.weight_lines)))
+        target, narrow = self.targets.pop(self.cycle, self.any_target())
+        ctx.set(self.dut.target, target)
+        if self.arch.narrow_weights:
+            ctx.set(self.dut.narrow, narrow)
         valid = ctx.get(self.dut.weights.valid)
         payload = self.dut.weights.payload
         got = (ctx.get(payload.row), ctx.get(payload.data.as_value())) if valid else None
@@ -56,18 +81,26 @@ class Bench:
         self.cycle += 1
 
     async def restart(self, ctx: Any) -> None:
-        self.line = 0
+        self.line, self.narrow = 0, self.any_target()[1]
         self.expected = {cycle: row for cycle, row in self.expected.items() if cycle < self.cycle + FETCH_LATENCY}
         ctx.set(self.dut.restart, 1)
         self.expect_pass()
+        if self.arch.narrow_weights:
+            ctx.set(self.dut.first, self.narrow)
         await self.tick(ctx)
         ctx.set(self.dut.restart, 0)
+        if self.arch.narrow_weights:
+            for _ in range(TARGET_STAYS):
+                await self.tick(ctx)
+            ctx.set(self.dut.first, self.any_target()[1])
 
-    async def take(self, ctx: Any, jump: int | None = None) -> None:
+    async def take(self, ctx: Any, jump: tuple[int, int] | None = None) -> None:
         """Wait until a pass may begin, and take it."""
         while not ctx.get(self.dut.ready):
             await self.tick(ctx)
-        self.line = self.line if jump is None else jump
+        if jump is not None:
+            self.narrow = jump[1]
+            self.line = jump[0] << self.narrow
         ctx.set(self.dut.taken, 1)
         ctx.set(self.dut.jump, jump is not None)
         if jump is not None:
@@ -93,7 +126,7 @@ def test_streams_passes_in_order_and_jumps(name: str) -> None:
         for _ in range(3):
             await bench.restart(ctx)
             for _ in range(12):
-                await bench.take(ctx, bench.rng.choice([None, None, bench.rng.randrange(64)]))
+                await bench.take(ctx, bench.rng.choice([None, None, bench.any_target()]))
                 for _ in range(bench.rng.choice([0, 0, 5])):
                     await bench.tick(ctx)
 

@@ -31,7 +31,7 @@ from tests.support.simulate import simulate
 
 ARCHES = {
     "8x8": PRESETS["8x8"].with_(program_words=512),
-    "bare": PRESETS["tiny"].with_(residual=False, pool=False, program_words=512),
+    "bare": PRESETS["tiny"].with_(residual=False, pool=False, narrow_weights=False, program_words=512),
     "plain": PRESETS["4x4"].with_(depthwise=False, program_words=512),
 }
 BARE = ARCHES["bare"]
@@ -51,6 +51,7 @@ def random_descriptor(rng: random.Random, arch: Arch) -> Descriptor:
         base=rng.randrange(99),
         lo=-rng.randrange(99),
         work=rng.randrange(99),
+        narrow=rng.randrange(3) if arch.narrow_weights else 0,
     )
 
 
@@ -151,14 +152,17 @@ class Bench:
         await self.tick(ctx)
 
     async def read_ahead(self, ctx: Any, touches: int) -> None:
-        """From the cycle of ``rewind`` until a run may begin; now and then the host interferes, and all begins anew."""
+        """From the rewinding until a run may begin; now and then the host interferes, and all begins anew."""
         dut, cycles = self.dut, 1 + self.dut.read_cycles + sum(section_lines(self.arch).values())
+        head = 1 + self.dut.read_cycles + section_lines(self.arch)[Section.HEAD]
         for left in range(touches, -1, -1):
             touched = self.rng.choice([0, 1, cycles, self.rng.randrange(cycles)]) if left else -1
             for cycle in range(touched + 1 or cycles):
                 ctx.set(dut.touched, cycle == touched)
-                assert (ctx.get(dut.running), ctx.get(dut.rewind)) == (0, cycle == 0)
+                assert (ctx.get(dut.running), ctx.get(dut.reload)) == (0, cycle == head)
                 assert ctx.get(dut.ready) == (cycle == cycles)
+                if self.arch.narrow_weights and cycle >= head:
+                    assert ctx.get(dut.narrow) == self.descriptors[0].narrow
                 await self.tick(ctx)
             if left:
                 await self.leave(ctx)

@@ -22,6 +22,15 @@ def test_derived_widths_of_an_asymmetric_engine() -> None:
     assert (arch.act_depth, arch.act_addr_bits, arch.coord_bits) == (8192, 13, 14)
 
 
+def test_weights_are_stored_with_full_width_or_narrow() -> None:
+    arch = Arch(name="a", rows=4, cols=4)
+    assert arch.stored_weight_bits == (8,)
+    assert arch.with_(weight_bits=5).stored_weight_bits == (5,)
+    narrow = arch.with_(narrow_weights=True)
+    assert narrow.stored_weight_bits == (8, 4, 2)
+    assert narrow.weight_line_bits == arch.weight_line_bits
+
+
 @pytest.mark.parametrize(
     ("rows", "taps"), [(2, (1, 2)), (4, (1, 3)), (8, (2, 3)), (16, (3, 3)), (256, (3, 3))], ids=str
 )
@@ -50,10 +59,11 @@ def test_the_hash_is_of_the_hardware_not_of_its_name() -> None:
     assert arch.with_(tables=4).hash != arch.hash
 
 
-def test_an_engine_without_tables_is_the_one_that_knew_of_none() -> None:
+def test_an_engine_without_tables_and_narrow_weights_is_the_one_that_knew_of_none() -> None:
     """Its programs and bitstreams stay valid."""
-    assert PRESETS["16x16"].tables == 0
-    assert PRESETS["16x16"].hash == 0x742BC37B
+    first = PRESETS["16x16"].with_(narrow_weights=False)
+    assert first.tables == 0
+    assert first.hash == 0x742BC37B
 
 
 def test_json_round_trip(tmp_path: Path) -> None:
@@ -70,6 +80,7 @@ def test_json_round_trip(tmp_path: Path) -> None:
         ({"act_bits": 3}, r"act_bits must be in 4\.\.16, got 3"),
         ({"psum_spacing": 8}, r"psum_spacing must be a divisor of rows \(2\), got 8"),
         ({"weight_rows": 4}, r"weight_rows must be at most psum_spacing \(2\), got 4"),
+        ({"narrow_weights": True, "weight_bits": 4}, "weight_bits must be 8 where narrow_weights is true, got 4"),
         ({"lane_cycles": 4}, r"lane_cycles must be a divisor of cols \(2\), got 4"),
         ({"act_granule": 4}, r"act_granule must be at most a line \(2\), got 4"),
         ({"act_segments": 2, "act_lines": 4098}, "act_lines must be a power of two where act_segments is 2, got 4098"),

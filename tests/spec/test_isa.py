@@ -32,7 +32,7 @@ from systolith.spec.isa import (
 )
 from systolith.spec.timing import START_LATENCY, tail_cycles
 
-BARE = PRESETS["tiny"].with_(residual=False, pool=False)
+BARE = PRESETS["tiny"].with_(residual=False, pool=False, narrow_weights=False)
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -47,6 +47,8 @@ def random_descriptor(rng: random.Random, arch: Arch) -> Descriptor:
     )
     result = Descriptor(op=Op.MATRIX, base=3, fill=-128, loops=loops, out=out, lo=-255, hi=255, work=7)
     result = replace(result, lead=rng.randrange(lead_free(arch) + 1))
+    if arch.narrow_weights:
+        result = replace(result, narrow=rng.randrange(3), narrow_next=rng.randrange(3))
     if arch.residual:
         result = replace(result, residual=True, res=res, m_own=99, m_res=70000, lo_sum=-5)
         result = replace(result, apart=arch.act_segments > 1)
@@ -136,6 +138,20 @@ def test_the_passes_of_a_raster_are_counted_together() -> None:
 def test_values_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(IsaError, match=message):
         encode(replace(Descriptor(op=Op.MATRIX), **changes), PRESETS["tiny"])
+
+
+@pytest.mark.parametrize("name", ["narrow", "narrow_next"])
+def test_weights_are_halved_twice_at_most(name: str) -> None:
+    changes: dict[str, Any] = {name: 3}
+    descriptor = Descriptor(op=Op.MATRIX, **changes)
+    with pytest.raises(IsaError, match=rf"field {name}: must be in 0\.\.2, got 3"):
+        encode(descriptor, PRESETS["8x8"])
+    with pytest.raises(IsaError, match=f"field {name}: this architecture does not have it, got 3"):
+        encode(descriptor, BARE)
+    words, slot = encode(Descriptor(op=Op.MATRIX), PRESETS["8x8"]), layout(PRESETS["8x8"])[name]
+    words[slot.offset // 32] |= 3 << slot.offset % 32
+    with pytest.raises(IsaError, match=f"field {name}: must be in"):
+        decode(words, PRESETS["8x8"])
 
 
 def test_an_architecture_without_residual_refuses_the_field() -> None:

@@ -25,22 +25,28 @@ class NetworkBuilder(GraphBuilder):
         pad: tuple[int, int, int, int] = (0, 0, 0, 0),
         residual: str | None = None,
         group: int = 1,
+        weight_bits: int | None = None,
     ) -> str:
-        """A convolution with relu; with ``residual`` the add comes before the relu."""
+        """A convolution with relu; with ``residual`` the add comes before the relu.
+
+        ``weight_bits`` are those of its integers, which it then says; they are 8 without.
+        """
         inputs, height, width = self.map_size(name)
         output = f"t{len(self.tensors)}"
         size = tuple(
             (length + pad[axis] + pad[axis + 2] - kernel[axis]) // stride + 1
             for axis, length in enumerate((height, width))
         )
-        weight = self.rng.integers(-127, 128, (outputs, inputs // group, *kernel))
+        top = (1 << ((weight_bits or 8) - 1)) - 1
+        weight = self.rng.integers(-top, top + 1, (outputs, inputs // group, *kernel))
         self.tensors[output] = Tensor(output, (1, outputs, *size), QParams(0.05, -128))
         self.constants |= {
             f"{output}.weight": weight,
             f"{output}.bias": self.rng.integers(-5000, 5000, outputs),
-            f"{output}.factor": np.full(outputs, 60 / (73 * 73 * np.sqrt(weight[0].size))),
+            f"{output}.factor": np.full(outputs, 60 / (73 * 73 * np.sqrt(weight[0].size)) * (127 / top)),
         }
         add = {} if residual is None else {"add": AddAttributes(0.5, 0.5, 0, 255)}
+        bits = {} if weight_bits is None else {"weight_bits": weight_bits}
         attributes = {
             **{part: f"{output}.{part}" for part in ("weight", "bias", "factor")},
             "kernel": kernel,
@@ -51,6 +57,7 @@ class NetworkBuilder(GraphBuilder):
             "lo": 0 if residual is None else -128,
             "hi": 255 if residual is None else 127,
             **add,
+            **bits,
         }
         operands = (name,) if residual is None else (name, residual)
         self.nodes.append(Node("QConv", f"conv{len(self.nodes)}", operands, (output,), attributes, ("Conv", "Relu")))

@@ -30,6 +30,7 @@ def limits_for(arch: Arch, *, size: int = 6, channels: int = 6, kernel: int = 4)
         channels=channels,
         kernel=kernel,
         padded_average=False,
+        narrow=arch.narrow_weights,
     )
 
 

@@ -55,6 +55,8 @@ class Limits:
     """Also average pooling that does not count its padding (its divisor depends on the place)."""
     tables: bool = False
     """Networks also have tables of function values between their layers."""
+    narrow: bool = False
+    """Convolutions' weights are of 8, 4 or 2 bits, layer by layer; ``weight_bits`` must be 8."""
 
 
 @dataclass(kw_only=True)
@@ -176,7 +178,8 @@ class GraphBuilder:
         if residual is not None:
             outputs = self.map_size(residual)[0]
         outputs = group * max(1, (outputs or self._int(1, self.limits.channels)) // group)
-        bound = (1 << (self.limits.weight_bits - 1)) - 1
+        bits = self._weight_bits()
+        bound = (1 << (bits - 1)) - 1
         weight = self.rng.integers(-bound - 1, bound + 1, (outputs, inputs // group, *window["kernel"]))
         sigma = self._sigma() * np.sqrt((weight.astype(float) ** 2).sum(axis=(1, 2, 3)))
         output = self._fresh()
@@ -198,7 +201,11 @@ class GraphBuilder:
             lo=low,
             hi=high,
             **({} if residual is None else {"add": self._add(qparams)}),
+            **({"weight_bits": bits} if self.limits.narrow else {}),
         )
+
+    def _weight_bits(self) -> int:
+        return int(self.rng.choice((8, 4, 2))) if self.limits.narrow else self.limits.weight_bits
 
     def depthwise(self, name: str, *, residual: str | None = None) -> str:
         """A convolution of each channel by itself, not dilated; half of the kernels are lines."""

@@ -46,7 +46,8 @@ class ProgramBuilder:
     def __post_init__(self) -> None:
         """Begin empty."""
         self.descriptors: list[Descriptor] = []
-        self.weight_starts: list[int] = []
+        self.weight_starts: list[tuple[int, int]] = []
+        """First line of each MATRIX descriptor's weights, and how often their bits are halved."""
         self.weight_lines = self.param_lines = 0
 
     # ------------------------------------------------------------------ descriptors
@@ -55,9 +56,7 @@ class ProgramBuilder:
         self, *, pixels: tuple[int, int], reduction: tuple[int, int, int], blocks: int = 1, residual: bool = False
     ) -> None:
         """A tile of ``pixels`` (across, down) with three reduction loops, at random places with random steps."""
-        passes = math.prod(reduction)
-        self.weight_starts.append(self.weight_lines)
-        self.weight_lines += blocks * passes * self.arch.pass_lines + self.rng.randint(0, GAP)
+        self._add_weights(blocks * math.prod(reduction))
         counts = (*pixels, *reduction, blocks)
         self._add(Op.MATRIX, counts, (*pixels, blocks), residual)
 
@@ -76,8 +75,7 @@ class ProgramBuilder:
         Line buffers may hold back less than a row, so that a descriptor does not end where it began in them.
         """
         rng, arch = self.rng, self.arch
-        self.weight_starts.append(self.weight_lines)
-        self.weight_lines += blocks * math.prod(reduction) * arch.pass_lines + rng.randint(0, GAP)
+        self._add_weights(blocks * math.prod(reduction))
         line_last = rng.choice([raster[0] - 1, rng.randint(1, raster[0] - 1)]) if arch.tap_rows > 1 else 0
         back = (arch.tap_rows - 1) * (line_last + 1) + arch.tap_cols - 1
         spare = (raster[0] - arch.tap_cols, raster[1] - arch.tap_rows)
@@ -98,6 +96,14 @@ class ProgramBuilder:
             mask_x=rng.getrandbits(MASK_PLACES * arch.tap_cols),
             mask_y=rng.getrandbits(MASK_PLACES * arch.tap_rows),
         )
+
+    def _add_weights(self, passes: int) -> None:
+        narrow = self._any_narrow()
+        self.weight_starts.append((self.weight_lines, narrow))
+        self.weight_lines += -(-passes * self.arch.pass_lines >> narrow) + self.rng.randint(0, GAP)
+
+    def _any_narrow(self) -> int:
+        return self.rng.randrange(len(self.arch.stored_weight_bits)) if self.arch.narrow_weights else 0
 
     def _add(self, op: Op, counts: Sequence[int], outputs: tuple[int, int, int], residual: bool) -> None:
         rng, arch = self.rng, self.arch
@@ -182,11 +188,11 @@ class ProgramBuilder:
     def program(self) -> Program:
         """The program, its weights and parameters random."""
         arch, rng = self.arch, self.rng
-        following = iter([*self.weight_starts[1:], 0])
-        descriptors = [
-            replace(one, weights_next=next(following)) if one.op == Op.MATRIX else one for one in self.descriptors
-        ]
         tables = link.space_lines(Space.TABLES, arch)
+        following = iter([*self.weight_starts[1:], (0, self._any_narrow())])
+        descriptors = [self._chained(one, *next(following)) if one.op == Op.MATRIX else one for one in self.descriptors]
+        if self.weight_starts:
+            descriptors[0] = replace(descriptors[0], narrow=self.weight_starts[0][1])
         return Program(
             name="random",
             arch=arch,
@@ -200,6 +206,10 @@ class ProgramBuilder:
             outputs=(),
             layers=(),
         )
+
+    def _chained(self, descriptor: Descriptor, line: int, narrow: int) -> Descriptor:
+        """With the weights that come next; its own width does not count, unless it is the program's first."""
+        return replace(descriptor, weights_next=line, narrow_next=narrow, narrow=self._any_narrow())
 
     def _params(self) -> array[int]:
         """Parameter lines whose results spread over the output's range."""

@@ -10,7 +10,7 @@ from systolith.spec import link
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.fixed import LaneWidths, make_add_multiplier, make_scaler, requantise, residual_add
 from systolith.spec.image import Program, TensorMap
-from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, encode_program
+from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, decode_program, encode_program
 from systolith.spec.link import Space
 from systolith.testbench.isa_model import IsaModel, read_tensor, write_tensor
 
@@ -89,6 +89,35 @@ def conv_program(weights: NDArray[np.int64], bias: list[int], factor: float, res
     lines = [list(map(int, line)) for line in flat]
     params = [[param(bias[2 * step + lane], factor) for lane in range(2)] for step in range(2)]
     return program([descriptor], lines, params, ARCH)
+
+
+@pytest.mark.parametrize(("narrow", "low", "high"), [(1, -8, 7), (2, -2, 1)])
+def test_narrow_weights_share_the_places_of_a_line(narrow: int, low: int, high: int) -> None:
+    """The same convolution, its 36 lines in 18 or 9: in each place one weight of each, the first lowest."""
+    rng = np.random.default_rng(SEED)
+    weights, x = rng.integers(low, high + 1, (4, 4, 3, 3)), rng.integers(-128, 128, (1, 4, 6, 6))
+    wide = conv_program(weights, [5, -6, 7, -8], 0.02, False)
+    lines = [[int(word) >> (8 * byte) & 0xFF for byte in range(4)] for word in wide.segments[Space.WEIGHTS]]
+    bits, parts = 8 >> narrow, 1 << narrow
+    places = [
+        [
+            sum((lines[first + part][place] & (1 << bits) - 1) << part * bits for part in range(parts))
+            for place in range(4)
+        ]
+        for first in range(0, len(lines), parts)
+    ]
+    arch = ARCH.with_(narrow_weights=True)
+    (descriptor,) = decode_program(wide.segments[Space.PROGRAM], ARCH)
+    segments = {
+        **wide.segments,
+        Space.PROGRAM: array("I", encode_program([replace(descriptor, narrow=narrow)], arch)),
+        Space.WEIGHTS: array("I", [word for line in places for word in link.pack_line(line, 8)]),
+    }
+    got = IsaModel(replace(wide, arch=arch, segments=segments)).run({"x": x})["y"]
+    np.testing.assert_array_equal(got, IsaModel(wide).run({"x": x})["y"])
+    short = {**segments, Space.WEIGHTS: segments[Space.WEIGHTS][:-1]}
+    with pytest.raises(IsaError, match=f"weights end at line {36 // parts - 1}, needed up to {36 // parts}"):
+        IsaModel(replace(wide, arch=arch, segments=short)).run({"x": x})
 
 
 def expected(

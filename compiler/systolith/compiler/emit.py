@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from systolith.spec import link
-from systolith.spec.arch import Arch
+from systolith.spec.arch import NARROWABLE_BITS, Arch
 from systolith.spec.image import LayerInfo, Program, TensorMap
 from systolith.spec.isa import LINE_WORDS, Descriptor, IsaError, Op, descriptor_words, encode
 from systolith.spec.link import Space
@@ -22,6 +22,7 @@ from .nest import extremes
 from .overlap import overlap
 from .plan import Context, LaneTable, LayerPlan
 from .runtime import Words, pack_fields
+from .stored_weights import narrowing, pack_weights
 from .tables import TableMemory, place_tables
 
 __all__ = ["emit"]
@@ -33,6 +34,13 @@ class _Memory:
 
     words: Words
     starts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class _WeightMemory(_Memory):
+    """Also how often the bits of each layer's weights are halved."""
+
+    narrow: tuple[int, ...]
 
 
 def _stack(parts: Sequence[Sequence[Words]], width: int) -> _Memory:
@@ -48,12 +56,13 @@ def _stack(parts: Sequence[Sequence[Words]], width: int) -> _Memory:
     return _Memory(np.concatenate([np.zeros((0, width), dtype=np.uint32), *flat]), tuple(starts))
 
 
-def _pack_weights(plans: Sequence[LayerPlan], arch: Arch) -> _Memory:
+def _pack_weights(plans: Sequence[LayerPlan], arch: Arch) -> _WeightMemory:
+    narrow = tuple(narrowing(plan.weights, arch) for plan in plans)
     parts = [
-        [pack_fields([(block.reshape(-1, arch.weight_rows * arch.cols), arch.weight_bits)]) for block in plan.weights]
-        for plan in plans
+        [pack_weights(block, less, arch) for block in plan.weights] for plan, less in zip(plans, narrow, strict=True)
     ]
-    return _stack(parts, link.line_words(Space.WEIGHTS, arch))
+    memory = _stack(parts, link.line_words(Space.WEIGHTS, arch))
+    return _WeightMemory(memory.words, memory.starts, narrow)
 
 
 def _pack_table(table: LaneTable, arch: Arch) -> Words:
@@ -67,29 +76,51 @@ def _pack_params(plans: Sequence[LayerPlan], arch: Arch) -> _Memory:
 
 
 def _addressed(
-    plans: Sequence[LayerPlan], weights: _Memory, params: _Memory, looked_up: TableMemory, arch: Arch
+    plans: Sequence[LayerPlan], weights: _WeightMemory, params: _Memory, looked_up: TableMemory, arch: Arch
 ) -> list[Descriptor]:
     """All descriptors with their parameter lines and tables, the weights that follow, and how early they may begin."""
     made: list[Descriptor] = []
-    lines: list[int] = []
-    for plan, blocks, tables, slot in zip(plans, weights.starts, params.starts, looked_up.slots, strict=True):
+    following: list[tuple[int, int]] = []
+    memories = zip(plans, weights.starts, weights.narrow, params.starts, looked_up.slots, strict=True)
+    for plan, blocks, narrow, tables, slot in memories:
         for step in plan.steps:
             made.append(replace(step.descriptor, param_base=tables[step.params] + step.param_line, table=slot))
             if step.descriptor.op == Op.MATRIX:
-                lines.append(blocks[step.weights])
-    following = iter([*lines[1:], 0])
-    chained = [replace(one, weights_next=next(following)) if one.op == Op.MATRIX else one for one in made]
-    return overlap(chained, arch)
+                following.append((blocks[step.weights], narrow))
+    return overlap(_chained(made, following), arch)
+
+
+def _chained(made: Sequence[Descriptor], weights: Sequence[tuple[int, int]]) -> list[Descriptor]:
+    """Tell each descriptor of the weights that come next; ``weights`` are line and narrowing of each MATRIX's."""
+    chained: list[Descriptor] = []
+    # behind the last ones the fetching begins anew
+    line, narrow = weights[0] if weights else (0, 0)
+    left = list(weights)
+    for one in reversed(made):
+        if one.op == Op.MATRIX:
+            one = replace(one, weights_next=line, narrow_next=narrow)
+            line, narrow = left.pop()
+        chained.append(replace(one, narrow=narrow))
+    return chained[::-1]
 
 
 _HELP = {
     Space.PROGRAM: "fewer tiles (a larger acc_depth)",
-    Space.WEIGHTS: "weights of fewer bits",
     Space.PARAMS: "fewer output channels",
 }
 """What helps, besides a larger memory, when one is too small."""
 
 _SIZE_NAMES = {Space.PROGRAM: "program_words", Space.WEIGHTS: "weight_lines", Space.PARAMS: "param_lines"}
+
+
+def _help(space: Space, arch: Arch) -> str:
+    if space != Space.WEIGHTS:
+        return _HELP[space]
+    if arch.narrow_weights:
+        return "4-bit or 2-bit weights in some layers"
+    if arch.weight_bits == NARROWABLE_BITS:
+        return "narrow_weights=true and 4-bit weights in some layers"
+    return "weights of fewer bits"
 
 
 def _check_size(space: Space, needed: int, arch: Arch, shares: Mapping[str, int]) -> None:
@@ -102,15 +133,17 @@ def _check_size(space: Space, needed: int, arch: Arch, shares: Mapping[str, int]
     raise CapacityError(
         f"{space.name.lower()} memory: {needed} lines are needed, arch {arch.name!r} has {limit}, {needed - limit} too "
         f"many; the largest share, {shares[largest]}, is node {largest!r}'s; what helps: {name}={needed}, "
-        f"{_HELP[space]}, or a larger arch"
+        f"{_help(space, arch)}, or a larger arch"
     )
 
 
-def _check_sizes(plans: Sequence[LayerPlan], arch: Arch, weights: _Memory, params: _Memory) -> None:
+def _check_sizes(plans: Sequence[LayerPlan], arch: Arch, weights: _WeightMemory, params: _Memory) -> None:
     per_descriptor = descriptor_words(arch)
     shares = {
         Space.PROGRAM: {plan.node.name: len(plan.steps) * per_descriptor for plan in plans},
-        Space.WEIGHTS: {plan.node.name: _weight_lines(plan, arch) for plan in plans},
+        Space.WEIGHTS: {
+            plan.node.name: _weight_lines(plan, less, arch) for plan, less in zip(plans, weights.narrow, strict=True)
+        },
         Space.PARAMS: {plan.node.name: sum(len(table.bias) for table in plan.tables) // arch.lanes for plan in plans},
     }
     _check_size(Space.WEIGHTS, len(weights.words), arch, shares[Space.WEIGHTS])
@@ -118,8 +151,8 @@ def _check_sizes(plans: Sequence[LayerPlan], arch: Arch, weights: _Memory, param
     _check_size(Space.PROGRAM, sum(shares[Space.PROGRAM].values()) + LINE_WORDS, arch, shares[Space.PROGRAM])
 
 
-def _weight_lines(plan: LayerPlan, arch: Arch) -> int:
-    return sum(len(block) for block in plan.weights) * arch.pass_lines
+def _weight_lines(plan: LayerPlan, narrow: int, arch: Arch) -> int:
+    return sum(-(-len(block) * arch.pass_lines >> narrow) for block in plan.weights)
 
 
 def _check_windows(plan: LayerPlan, descriptor: Descriptor, arch: Arch) -> None:
@@ -179,9 +212,9 @@ def _map(name: str, ctx: Context) -> TensorMap:
     )
 
 
-def _layers(plans: Sequence[LayerPlan], ctx: Context) -> tuple[LayerInfo, ...]:
+def _layers(plans: Sequence[LayerPlan], narrow: Sequence[int], ctx: Context) -> tuple[LayerInfo, ...]:
     layers, first = [], 0
-    for plan in plans:
+    for plan, less in zip(plans, narrow, strict=True):
         layers.append(
             LayerInfo(
                 name=plan.node.name,
@@ -190,7 +223,8 @@ def _layers(plans: Sequence[LayerPlan], ctx: Context) -> tuple[LayerInfo, ...]:
                 count=len(plan.steps),
                 macs=plan.macs,
                 output=_map(plan.node.outputs[0], ctx),
-                weight_bytes=_weight_lines(plan, ctx.arch) * ctx.arch.weight_line_bits // 8,
+                weight_bytes=_weight_lines(plan, less, ctx.arch) * ctx.arch.weight_line_bits // 8,
+                weight_bits=ctx.arch.weight_bits >> less if plan.weights else 0,
             )
         )
         first += len(plan.steps)
@@ -258,7 +292,7 @@ def emit(ctx: Context, plans: Sequence[LayerPlan], placement: Placement) -> Prog
         segments=segments,
         inputs=tuple(_map(name, ctx) for name in graph.inputs),
         outputs=tuple(_map(name, ctx) for name in graph.outputs),
-        layers=_layers(plans, ctx),
+        layers=_layers(plans, weights.narrow, ctx),
         host_tail=graph.host_tail,
         notes=_notes(ctx, placement, segments, plans),
     )

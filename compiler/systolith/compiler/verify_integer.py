@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from systolith.spec.fixed import LaneWidths
 
 from .errors import VerifyError
 from .ir import AddAttributes, Graph, Move, Node, QParams, Run
+from .stored_weights import weight_range
 
 __all__ = [
     "ADD_LIMIT",
@@ -31,6 +33,9 @@ FACTOR_LIMIT = float(1 << (_WIDTHS.headroom - _WIDTHS.guard))
 ADD_LIMIT = float(1 << (_WIDTHS.add_mult - _WIDTHS.add_post))
 """A factor of an add is below this, whatever the widths."""
 
+WEIGHT_BITS = (8, 4, 2)
+"""What a QConv's ``weight_bits`` may be."""
+
 _BOUNDS = frozenset({"lo", "hi"})
 _WINDOW = frozenset({"kernel", "strides", "pads"})
 
@@ -48,7 +53,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
 _TABLE = frozenset({"table", "inner"})
 
 OPTIONAL: Mapping[str, frozenset[str]] = {
-    "QConv": _TABLE | {"add"},
+    "QConv": _TABLE | {"add", "weight_bits"},
     "QPool": _TABLE | {"dilations"},
     "QAdd": _TABLE,
     "QRequant": _TABLE,
@@ -153,10 +158,21 @@ def _check_conv(graph: Graph, node: Node) -> None:
     _expect(weight.shape == shape, f"weight has shape {weight.shape}, expected {shape}")
     _expect(weight.dtype == np.int64 and bias.dtype == np.int64, "weight and bias must be int64")
     _expect(bias.shape == factor.shape == (outputs,), f"bias and factor must have {outputs} elements")
+    _check_weight_bits(weight, given.get("weight_bits"))
     for value in factor:
         _check_factor(float(value), FACTOR_LIMIT)
     _check_result(graph, node, (outputs, *_window_outputs(graph, node, given["dilations"])))
     _check_conv_bounds(graph, node)
+
+
+def _check_weight_bits(weight: NDArray[np.int64], bits: int | None) -> None:
+    """The integers keep what ``weight_bits`` promises; absent, it promises nothing."""
+    if bits is None:
+        return
+    _expect(bits in WEIGHT_BITS, f"weight_bits {bits!r} is none of {', '.join(map(str, WEIGHT_BITS))}")
+    low, high = weight_range(bits)
+    reach = f"{weight.min(initial=0)}..{weight.max(initial=0)}"
+    _expect(low <= weight.min(initial=0) and weight.max(initial=0) <= high, f"weights {reach} are not of {bits} bits")
 
 
 def _check_conv_bounds(graph: Graph, node: Node) -> None:

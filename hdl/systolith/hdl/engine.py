@@ -169,7 +169,7 @@ class Engine(wiring.Component):
         self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, loader: WeightLoader
     ) -> None:
         m.d.comb += [
-            loader.restart.eq(sequencer.rewind),
+            loader.restart.eq(sequencer.reload),
             port.ready.eq(sequencer.ready & loader.ready),
             loader.taken.eq(issue.taken),
             loader.jump.eq(issue.jump),
@@ -180,6 +180,8 @@ class Engine(wiring.Component):
             loader.host_line.eq(port.line),
             loader.host_data.eq(port.data_weights),
         ]
+        if self._arch.narrow_weights:
+            m.d.comb += [loader.first.eq(sequencer.narrow), loader.narrow.eq(issue.narrow)]
 
     def _serve_memory(self, m: Module, port: HostPort, fetch: Fetch, retire: Retire, memory: ActivationMemory) -> None:
         m.d.comb += [

@@ -19,7 +19,7 @@ from systolith.hdl.outline import outlined
 from systolith.hdl.payload import Advance, flow
 from systolith.hdl.tracker import Tracker
 from systolith.spec.arch import Arch, clog2
-from systolith.spec.isa import LINE_BITS, LOOPS, Section
+from systolith.spec.isa import LINE_BITS, LOOPS, Section, layout
 from systolith.spec.link import Counter
 from systolith.spec.timing import MIN_PASS
 
@@ -38,7 +38,7 @@ class Issue(wiring.Component):
         operand_next, store_next: In; the next cycle's memory accesses of the retire stage.
         drained: In; a bank of buffered accumulators is read out.
         issue: Out; valid-only stream.
-        taken, jump, hold, target: Out; for the weight loader.
+        taken, jump, hold, target, narrow: Out; for the weight loader; the last where weights may be narrow.
         pixel: Out; the window issued completes an output pixel of a MATRIX descriptor's last block.
         ended: Out; it completes the descriptor's last output pixel.
         cause: Out; why this cycle passed.
@@ -47,8 +47,11 @@ class Issue(wiring.Component):
     def __init__(self, *, arch: Arch) -> None:
         """Build for the sizes of ``arch``."""
         self._arch = arch
+        # Verilog has no port without bits
+        narrow = {"narrow": Out(layout(arch)["narrow_next"].width)} if arch.narrow_weights else {}
         super().__init__(
-            {
+            narrow
+            | {
                 "vector": In(1),
                 "fields": In(section_layout(arch, Section.FRONT)),
                 "bank": In(1),
@@ -223,3 +226,5 @@ class Issue(wiring.Component):
         ]
         with m.If(self.taken):
             m.d.sync += self.target.eq(fields.weights_next)
+            if self._arch.narrow_weights:
+                m.d.sync += self.narrow.eq(fields.narrow_next)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +14,7 @@ from systolith.hdl.outline import outlined
 from systolith.hdl.payload import WeightPayload, flow
 from systolith.hdl.skew import delayed
 from systolith.hdl.target import Target
+from systolith.hdl.unpack import QUARTERS, Part, Unpack
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.timing import FETCH_LATENCY, MIN_PASS
 
@@ -28,6 +29,8 @@ class WeightLoader(wiring.Component):
         taken: In; the first window of a pass is issued: its weights are in use, load the next pass.
         jump: In; with ``taken``: the next pass's weights begin at ``target`` instead of behind this pass's.
         target: In; stable for two cycles after ``taken``.
+        first, narrow: In; where weights may be narrow, how often their bits are halved: those of line 0, stable for two
+            cycles after ``restart``; those at ``target``, stable with it.
         hold: In; the next pass must not begin in so many cycles from the next one on.
         ready: Out; a pass may begin: its weights will be in place, and its sums will not overtake the pass before.
         weights: Out; valid-only stream of row groups.
@@ -39,8 +42,11 @@ class WeightLoader(wiring.Component):
         self._arch = arch
         self._memory = DeepMemory(bits=arch.weight_line_bits, depth=arch.weight_lines, target=target)
         line = clog2(arch.weight_lines)
+        # Verilog has no port without bits
+        widths = dict.fromkeys(("first", "narrow"), In(range(len(arch.stored_weight_bits))))
         super().__init__(
-            {
+            (widths if arch.narrow_weights else {})
+            | {
                 "restart": In(1),
                 "taken": In(1),
                 "jump": In(1),
@@ -83,14 +89,16 @@ class WeightLoader(wiring.Component):
         line = Signal(clog2(arch.weight_lines))
         row = Signal(clog2(arch.pass_lines))
         reading = Signal()
-        request, address, group = Signal(), Signal.like(line), Signal.like(row)
+        request, address, group, leap = Signal(), Signal.like(line), Signal.like(row), Signal()
         m.d.comb += [
             request.eq(begin | reading),
-            address.eq(Mux(begin & jump, Mux(origin, 0, self.target), line)),
+            leap.eq(begin & jump),
+            address.eq(Mux(leap, Mux(origin, 0, self.target), line)),
             group.eq(Mux(begin, 0, row)),
         ]
+        part, last = self._part(m, request, leap, origin) if arch.narrow_weights else (None, 1)
         with m.If(request):
-            m.d.sync += [line.eq(address + 1), row.eq(group + 1), reading.eq(group != arch.pass_lines - 1)]
+            m.d.sync += [line.eq(address + last), row.eq(group + 1), reading.eq(group != arch.pass_lines - 1)]
         m.d.comb += [
             memory.read_en.eq(request),
             memory.read_addr.eq(address),
@@ -104,8 +112,32 @@ class WeightLoader(wiring.Component):
         m.d.comb += [
             self.weights.valid.eq(self._delayed_flag(m, request, "answered", cycles)),
             self.weights.payload.row.eq(delayed(m, group, row.shape(), cycles, "answer_row")),
-            self.weights.payload.data.eq(data),
+            self.weights.payload.data.eq(data if part is None else self._unpack(m, data, part, cycles)),
         ]
+
+    def _part(self, m: Module, request: Signal, leap: Signal, origin: Signal) -> tuple[Any, Value]:
+        """Which part of a line is asked for, and whether it is the line's last.
+
+        A descriptor's weights begin with the first part of their line.
+        """
+        part, kept, quarter = Signal(Part, name="part"), Signal.like(self.narrow), Signal(range(QUARTERS))
+        narrow = Mux(leap, Mux(origin, self.first, self.narrow), kept)
+        m.d.comb += [
+            part.whole.eq(narrow == 0),
+            part.half.eq(narrow == 1),
+            part.quarter.eq(Mux(leap, 0, quarter)),
+        ]
+        step = Mux(part.half, QUARTERS // 2, ~part.whole)
+        with m.If(request):
+            m.d.sync += [kept.eq(narrow), quarter.eq(part.quarter + step)]
+        return part, part.whole | Mux(part.half, part.quarter[1], part.quarter.all())
+
+    def _unpack(self, m: Module, line: Signal, part: Any, cycles: int) -> Value:
+        """The part's weights, of full width again, out of a line that answers after ``cycles``."""
+        m.submodules.unpack = unpack = Unpack(weights=len(line) // self._arch.weight_bits)
+        late = delayed(m, part, Part, cycles, "answer_part")
+        m.d.comb += [unpack.line.eq(line), unpack.part.eq(late)]
+        return unpack.weights
 
     def _delayed_flag(self, m: Module, flag: Any, name: str, cycles: int) -> Any:
         """A flag after some cycles; unlike data, flags are reset."""

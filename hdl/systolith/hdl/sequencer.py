@@ -32,7 +32,8 @@ class Sequencer(wiring.Component):
         run: In; start a run. Only when ``ready``.
         running: Out. ready: Out; no run is active, and the first descriptor is read.
         touched: In; the host reads or writes. Only when not ``running``, and two cycles before ``run`` or earlier.
-        rewind: Out; the program begins anew.
+        reload: Out; the program begins anew, and so do its weights: the first descriptor's head is read.
+        narrow: Out; where weights may be narrow: the field of the first descriptor, from ``reload`` until the run.
         vector: Out; the descriptor that ``front`` belongs to is a VECTOR.
         front: Out; fields for issue and fetch, stable from ``start`` until ``issuing`` is low.
         back: Out; fields for lanes and stores, stable from ``back_start`` until ``finished``.
@@ -52,13 +53,16 @@ class Sequencer(wiring.Component):
         self._arch = arch
         self._target = target
         line = clog2(arch.program_words)
+        # Verilog has no port without bits
+        narrow = {"narrow": Out(layout(arch)["narrow"].width)} if arch.narrow_weights else {}
         super().__init__(
-            {
+            narrow
+            | {
                 "run": In(1),
                 "running": Out(1),
                 "ready": Out(1),
                 "touched": In(1),
-                "rewind": Out(1),
+                "reload": Out(1),
                 "vector": Out(1),
                 "front": Out(section_layout(arch, Section.FRONT)),
                 "back": Out(section_layout(arch, Section.BACK)),
@@ -92,19 +96,22 @@ class Sequencer(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        self._rewind = Signal(name="rewind")
         line, take = self._read_program(m)
         coming = Signal.like(self.back, name="coming")
         coming_full, drained = self._hand_over_back(m, coming)
         head = Signal(section_layout(self._arch, Section.HEAD))
         index = Signal(range(max(LOOPS, *(len(part.as_value()) // LINE_BITS for part in (self.front, self.back)))))
         m.d.comb += [self.step_loop.eq(index), self.step_data.eq(line), self.lead.eq(head.lead)]
+        if self._arch.narrow_weights:
+            m.d.comb += self.narrow.eq(head.narrow)
         self._touched = Signal(name="touched_before")
         m.d.sync += self._touched.eq(self.touched)
         with m.If(self.run):
             m.d.sync += self.running.eq(1)
         with m.FSM(name="state"):
             with m.State("REWIND"):
-                m.d.comb += self.rewind.eq(1)
+                m.d.comb += self._rewind.eq(1)
                 m.d.sync += index.eq(0)
                 m.next = "FILL"
                 self._heed_host(m)
@@ -121,6 +128,7 @@ class Sequencer(wiring.Component):
                 m.next = "STEPS"
                 self._heed_host(m)
             with m.State("STEPS"):
+                m.d.comb += self.reload.eq(~self.running & (index == 0))
                 self._take_steps(m, take, head, index)
                 self._heed_host(m)
             with m.State("END"):
@@ -175,7 +183,7 @@ class Sequencer(wiring.Component):
         full, active, drained = Signal(name="coming_full"), Signal(), Signal()
         m.d.comb += drained.eq(~full & (~active | self.finished))
         m.d.sync += self.back_start.eq(0)
-        with m.If(self.rewind):
+        with m.If(self._rewind):
             m.d.sync += [full.eq(0), active.eq(0)]
         with m.Elif(full & (~active | self.finished)):
             m.d.sync += [self.back.eq(coming), full.eq(0), active.eq(1), self.back_start.eq(1)]
@@ -203,7 +211,7 @@ class Sequencer(wiring.Component):
             asked.append(Signal(name=f"asked{cycle}"))
             m.d.sync += asked[-1].eq(asked[-2])
         m.d.comb += advance.eq(take | Cat(asked[:-1]).any())
-        with m.If(self.rewind):
+        with m.If(self._rewind):
             m.d.sync += position.eq(0)
         with m.Elif(advance):
             m.d.sync += position.eq(position + 1)

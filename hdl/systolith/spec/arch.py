@@ -22,7 +22,10 @@ __all__ = ["PRESETS", "Arch", "ArchError", "clog2", "load_arch"]
 TABLE_BITS = 8
 """Most bits of an activation that a table can be looked up by."""
 
-_LATER = {"tables": 0, "precision": 0}
+NARROWABLE_BITS = 8
+"""Bits of a weight in an engine that also takes weights of half and a quarter of them."""
+
+_LATER = {"tables": 0, "precision": 0, "narrow_weights": False}
 """Parameters that the first engines did not know, with the value that means those: left out of their identity, so that
 their programs and bitstreams stay valid."""
 
@@ -102,6 +105,8 @@ class Arch:
     tables: int = 0
     """Tables behind the lanes that replace an output element by an entry, ``2**act_bits`` entries each. Power of two up
     to 256, with ``act_bits`` of at most 8; 0: none."""
+    narrow_weights: bool = False
+    """A descriptor's weights may be stored with half or a quarter of ``weight_bits``, which must be 8."""
 
     def __post_init__(self) -> None:
         """Check every parameter; raises :class:`ArchError`."""
@@ -172,6 +177,8 @@ class Arch:
             raise self._fail("act_single_port", "false in an engine with residual adds", self.act_single_port)
         if self.tables and self.act_bits > TABLE_BITS:
             raise self._fail("tables", f"0 where act_bits is more than {TABLE_BITS}", self.tables)
+        if self.narrow_weights and self.weight_bits != NARROWABLE_BITS:
+            raise self._fail("weight_bits", f"{NARROWABLE_BITS} where narrow_weights is true", self.weight_bits)
         if self.acc_bits < self.psum_bits:
             raise self._fail("acc_bits", f"at least the array's {self.psum_bits} bits", self.acc_bits)
 
@@ -263,6 +270,12 @@ class Arch:
         return self.weight_rows * self.cols * self.weight_bits
 
     @property
+    def stored_weight_bits(self) -> tuple[int, ...]:
+        """Bits that a weight may take in the weight memory, by the ISA's ``narrow``."""
+        halvings = 3 if self.narrow_weights else 1
+        return tuple(self.weight_bits >> narrow for narrow in range(halvings))
+
+    @property
     def act_line_bits(self) -> int:
         """Bits of a line of the activation memory."""
         return self.line * self.act_bits
@@ -330,6 +343,7 @@ def _presets() -> dict[str, Arch]:
             param_lines=256,
             program_words=1024,
             tables=2,
+            narrow_weights=True,
         ),
         "4x4": Arch(
             name="4x4",
@@ -343,6 +357,7 @@ def _presets() -> dict[str, Arch]:
             param_lines=4096,
             act_segments=2,
             tables=8,
+            narrow_weights=True,
         ),
         "8x8": Arch(
             name="8x8",
@@ -357,6 +372,7 @@ def _presets() -> dict[str, Arch]:
             program_words=2048,
             act_segments=2,
             tables=8,
+            narrow_weights=True,
         ),
         "16x16": Arch(
             name="16x16",
@@ -370,6 +386,7 @@ def _presets() -> dict[str, Arch]:
             param_lines=512,
             program_words=2048,
             act_segments=2,
+            narrow_weights=True,
         ),
         "32x32": Arch(
             name="32x32",
@@ -398,6 +415,7 @@ def _presets() -> dict[str, Arch]:
             param_lines=512,
             program_words=1024,
             tables=8,
+            narrow_weights=True,
         ),
         "ulx3s-85f": Arch(
             name="ulx3s-85f",
@@ -412,6 +430,7 @@ def _presets() -> dict[str, Arch]:
             program_words=2048,
             act_segments=2,
             tables=8,
+            narrow_weights=True,
         ),
     }
 

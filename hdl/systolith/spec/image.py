@@ -94,6 +94,8 @@ class LayerInfo:
     """Its output; overwritten later where memory is reused."""
     weight_bytes: int
     """Bytes of weights in the weight memory."""
+    weight_bits: int = 0
+    """Bits that each weight takes there; 0 for a layer without weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,11 @@ in a segment of the activation memory that holds an element of its input.
 
 **Weights.** A run starts fetching at weight line 0. When the last pass of a MATRIX descriptor has taken its weights,
 fetching goes on at its ``weights_next``: the first line of the next MATRIX descriptor's weights, which are thereby
-prefetched across layers.
+prefetched across layers. On an engine with ``narrow_weights`` a descriptor's weights may be stored with ``weight_bits
+>> narrow`` bits each, signed. A memory line then holds ``2**narrow`` of the lines that the array takes, in consumption
+order: where one weight of full width would be there is one of each of them, the first in the least significant bits.
+Fetching must know the width before the descriptor is read: ``narrow`` counts in the first descriptor of a program,
+where it is that of the first MATRIX; from then on each MATRIX says ``narrow_next`` with ``weights_next``.
 
 **Order.** Descriptors are issued one after another, and their results are stored in that order. A descriptor may begin
 while results of those before it are on their way: when at most ``lead`` cycles are left to their last store, or at any
@@ -188,8 +192,11 @@ class Descriptor:
     """One macro-descriptor, in natural units (counts are counts, not counts minus one)."""
 
     op: Op
+    narrow: int = 0
+    """Times that the bits of the own weights (VECTOR: of the next MATRIX's) are halved in the weight memory."""
     maximum: bool = False
     weights_next: int = 0
+    narrow_next: int = 0
     base: int = 0
     row_start: int = 0
     col_start: int = 0
@@ -285,6 +292,10 @@ def _only_depthwise(width: Callable[[Arch], int]) -> Callable[[Arch], int]:
     return _only(lambda arch: arch.depthwise, width)
 
 
+def _narrow_bits(arch: Arch) -> int:
+    return clog2(len(arch.stored_weight_bits))
+
+
 @lru_cache
 def lead_free(arch: Arch) -> int:
     """The ``lead`` of a descriptor that may begin at any time."""
@@ -362,6 +373,7 @@ def _front_fields() -> list[Field]:
             False,
             "MATRIX: weight line of the next MATRIX descriptor",
         ),
+        Field("narrow_next", front, _narrow_bits, False, "MATRIX: `narrow` of the next MATRIX descriptor"),
         Field("base", front, _address, False, "input: address of the element at row 0, col 0"),
         Field("row_start", front, _coordinate, True, "input: first row coordinate (elements)"),
         Field("col_start", front, _coordinate, True, "input: first column coordinate (elements)"),
@@ -400,13 +412,20 @@ def _fields() -> tuple[Field, ...]:
     head = Section.HEAD
     return (
         Field("op", head, lambda a: 4, False, "operation: 0 END, 1 MATRIX, 2 VECTOR; the others are reserved"),
-        Field("mode", head, lambda a: 8, False, "reserved (narrow weights, products of activations, ...), must be 0"),
+        Field("mode", head, lambda a: 8, False, "reserved (products of activations, ...), must be 0"),
         Field(
             "lead",
             head,
             lambda a: lead_free(a).bit_length(),
             False,
             "most cycles to the last store before it at which the descriptor may begin; all ones: any",
+        ),
+        Field(
+            "narrow",
+            head,
+            _narrow_bits,
+            False,
+            "times that the bits of this or the next MATRIX descriptor's weights are halved",
         ),
         *_step_fields(),
         *_back_fields(),
@@ -479,6 +498,14 @@ _MODULO = tuple(f"{prefix}_{part}" for prefix in ("out", "res") for part in ("x"
 """Unsigned fields that hold signed steps modulo their range."""
 
 
+def _check_narrow(flat: Mapping[str, int], arch: Arch) -> None:
+    """Refuse widths of weights that the field could hold but the engine does not have."""
+    most = len(arch.stored_weight_bits) - 1
+    for name in ("narrow", "narrow_next"):
+        if arch.narrow_weights and flat[name] > most:
+            raise IsaError(f"field {name}: must be in 0..{most}, got {flat[name]}")
+
+
 def _encode_field(name: str, value: int, slot: Slot) -> int:
     if slot.width == 0:
         if value:
@@ -503,8 +530,9 @@ def encode(descriptor: Descriptor, arch: Arch) -> list[int]:
         raise IsaError(f"a descriptor has {LOOPS} loops, got {len(descriptor.loops)}")
     if descriptor.op == Op.END:
         return [int(Op.END), *[0] * (LINE_WORDS - 1)]
-    bits, slots = 0, layout(arch)
-    for name, value in _flatten(descriptor).items():
+    bits, slots, flat = 0, layout(arch), _flatten(descriptor)
+    _check_narrow(flat, arch)
+    for name, value in flat.items():
         bits |= _encode_field(name, value, slots[name]) << slots[name].offset
     return [(bits >> (WORD_BITS * index)) & 0xFFFF_FFFF for index in range(descriptor_words(arch))]
 
@@ -542,6 +570,7 @@ def decode(words: Sequence[int], arch: Arch) -> Descriptor:
     flat = {name: _decode_field(bits, slot) for name, slot in slots.items()}
     if flat["mode"]:
         raise IsaError(f"mode {flat['mode']} is reserved")
+    _check_narrow(flat, arch)
     flat |= {name: _signed_step(flat[name], slots[name].width) for name in _MODULO}
     return _unflatten(op, flat)
 

@@ -38,6 +38,7 @@ def _layer(layer: LayerInfo, counters: Mapping[Counter, int], arch: Arch) -> Fig
         "output": list(layer.output.shape),
         "macs": layer.macs,
         "weight_bytes": layer.weight_bytes,
+        "weight_bits": layer.weight_bits,
         "tiles": layer.count,
         "cycles": cycles,
         "utilisation": layer.macs / slots,

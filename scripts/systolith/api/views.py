@@ -35,7 +35,7 @@ def _attribute(node: Node, key: str) -> list[str]:
 
 def _details(node: Node) -> str:
     """Window geometry where it is unusual, and the integers that the result is clipped to."""
-    keys = ("kernel", "kernel_shape", "strides", "pads", "dilations", "group")
+    keys = ("kernel", "kernel_shape", "strides", "pads", "dilations", "group", "weight_bits")
     bounds = [f"{node.attributes['lo']}..{node.attributes['hi']}"] if "lo" in node.attributes else []
     window = [part for key in keys for part in _attribute(node, key)]
     return ", ".join(window + bounds)

@@ -181,12 +181,11 @@ class IsaModel:
         return words.reshape(-1, link.line_words(space, self.arch))
 
     def _unpack_weights(self) -> Ints:
-        """The weight memory as (lines, weight_rows, cols)."""
+        """The weight memory as (lines, weights a line), unsigned."""
         arch = self.arch
         count = arch.weight_rows * arch.cols
         lines = list(_line_fields(self._lines(Space.WEIGHTS), arch.weight_bits, count))
-        raw = np.array(lines, dtype=np.int64).reshape(-1, arch.weight_rows, arch.cols)
-        return _signed(raw, arch.weight_bits)
+        return np.array(lines, dtype=np.int64).reshape(-1, count)
 
     def _unpack_params(self) -> tuple[Ints, Ints, Ints]:
         """Bias, multiplier and shift, each (lines, lanes)."""
@@ -224,12 +223,12 @@ class IsaModel:
 
     def stores(self) -> Iterator[StoreTrace]:
         """Execute descriptor by descriptor, yielding each one's stores after they are made."""
-        weight_line = 0
+        weight_line, narrow = 0, self.descriptors[0].narrow if self.descriptors else 0
         for index, descriptor in enumerate(self.descriptors):
             if descriptor.op == Op.MATRIX:
                 compute = self._depthwise if descriptor.depthwise else self._matrix
-                sums = compute(descriptor, self._pass_weights(descriptor, weight_line))
-                weight_line = descriptor.weights_next
+                sums = compute(descriptor, self._pass_weights(descriptor, weight_line, narrow))
+                weight_line, narrow = descriptor.weights_next, descriptor.narrow_next
             else:
                 sums = self._vector(descriptor)
             yield self._retire(index, descriptor, sums)
@@ -243,14 +242,17 @@ class IsaModel:
         inside &= ((rows >= 0) & (rows < descriptor.plane))[..., None]
         return np.where(inside, self.activations[addresses], descriptor.fill)
 
-    def _pass_weights(self, descriptor: Descriptor, weight_line: int) -> Ints:
-        """The weights of a MATRIX descriptor, (blocks, passes, rows, cols)."""
+    def _pass_weights(self, descriptor: Descriptor, weight_line: int, narrow: int) -> Ints:
+        """The weights of a MATRIX descriptor, (blocks, passes, rows, cols), of ``narrow`` times halved bits."""
         arch = self.arch
         passes, blocks = _count(descriptor.loops[2:5]), descriptor.loops[5].count
         lines = blocks * passes * arch.pass_lines
-        weights = self._weights[weight_line : weight_line + lines]
-        if len(weights) < lines:
-            raise IsaError(f"weights end at line {len(self._weights)}, needed up to {weight_line + lines}")
+        stored, bits = -(-lines >> narrow), arch.weight_bits >> narrow
+        words = self._weights[weight_line : weight_line + stored]
+        if len(words) < stored:
+            raise IsaError(f"weights end at line {len(self._weights)}, needed up to {weight_line + stored}")
+        parts = words[:, None] >> np.arange(1 << narrow)[:, None] * bits & ((1 << bits) - 1)
+        weights = _signed(parts.reshape(-1, words.shape[1])[:lines], bits)
         return weights.reshape(blocks, passes, arch.rows, arch.cols)
 
     def _matrix(self, descriptor: Descriptor, weights: Ints) -> Ints:

@@ -68,6 +68,15 @@ def test_each_tile_reads_its_layers_weights_once(programs: dict[str, Program], n
     assert program.name != "digits_cnn" or read == 4 * len(program.segments[Space.WEIGHTS])
 
 
+def test_a_line_of_narrow_weights_is_read_once_for_each_part() -> None:
+    """So that the weight port gives a line a cycle, whatever the width, and its roof holds."""
+    net = NetworkBuilder(rng=np.random.default_rng(0))
+    x = net.layer(net.input(8, 4, 4), 8, (1, 1), weight_bits=4)
+    program = lower(net.graph("net", net.layer(net.layer(x, 8, (1, 1)), 8, (1, 1), weight_bits=2)), PRESETS["8x8"])
+    assert [moved["weights"].bytes for moved in _traffic(program)] == [64, 64, 64]
+    assert [layer.weight_bytes for layer in program.layers] == [32, 64, 16]
+
+
 def test_residual_operands_are_read_where_there_are_any(programs: dict[str, Program]) -> None:
     program = programs["resnet8"]
     made = decode_program(program.segments[Space.PROGRAM], program.arch)

@@ -130,6 +130,7 @@ def _head(number: int, layer: LayerInfo) -> Figures:
         "output": list(layer.output.shape[1:]),
         "tiles": layer.count,
         "weight_bytes": layer.weight_bytes,
+        "weight_bits": layer.weight_bits,
     }
 
 

@@ -2,8 +2,9 @@
 """Bytes that a program moves in and out of the engine's memories, counted from its descriptors.
 
 They are what the data path takes and gives, whatever the width of a memory's line: a window counts as its R elements
-(VECTOR: C), a store as its C elements, a pass as its R x C weights. How often a memory works times its
-width is what its energy goes with, so these figures serve as a proxy where no measurement of a chip is at hand.
+(VECTOR: C), a store as its C elements, a pass as its R x C weights of full width: narrow ones take less memory, but a
+line of them is read once for each of its parts. How often a memory works times its width is what its energy goes with,
+so these figures serve as a proxy where no measurement of a chip is at hand.
 """
 
 from __future__ import annotations
