@@ -4,11 +4,12 @@
 ``tests/spec/test_isa.py`` and ``tests/tools/test_write_docs.py`` hold them to be current.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from systolith.api.bench_nets import bench_nets
+from systolith.compiler.frontend.coverage import Coverage, coverage
 from systolith.spec.arch import PRESETS
 from systolith.spec.isa import document
 
@@ -49,6 +50,16 @@ def bench_table(records: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*_lines(records), ""])
 
 
+def operator_table(rows: Iterable[Coverage]) -> str:
+    """A row an operator, of :func:`~systolith.compiler.frontend.coverage.coverage`."""
+    lines = ["| operator | domain | accepted | runs | since |", "|---|---|---|---|---:|"]
+    lines += [
+        f"| {row.op} | {row.domain} | {row.accepted} | {row.runs} | {row.since or ''} |".replace("|  |", "| |")
+        for row in rows
+    ]
+    return "\n".join([*lines, ""])
+
+
 def write(page: Path, name: str, table: str) -> None:
     """Bring one generated part of a page up to date."""
     page.write_text(replace_generated(page.read_text(), name, table))
@@ -56,4 +67,5 @@ def write(page: Path, name: str, table: str) -> None:
 
 if __name__ == "__main__":
     write(DOCS / "isa.md", "fields", document(PRESETS["8x8"]))
+    write(DOCS / "operators.md", "operators", operator_table(coverage()))
     write(DOCS / "figures.md", "bench", bench_table(bench_nets(rtl=False)["records"]))

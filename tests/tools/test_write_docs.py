@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from systolith.api.bench_nets import bench_nets
-from tools.write_docs import DOCS, bench_table, replace_generated
+from systolith.compiler.frontend.coverage import coverage
+from tools.write_docs import DOCS, bench_table, operator_table, replace_generated
 
 
 def test_what_stands_between_the_markers_is_replaced() -> None:
@@ -31,6 +32,13 @@ def test_cells_tell_what_is_missed() -> None:
         "| net | 1,000 | 1,100 (50.0 %), +10.0 % | | 10 (50.0 %), -10.0 % |",
         "| other | 1,000 | | 1,000 (50.0 %) | |",
     ]
+
+
+def test_the_table_of_operators_is_current() -> None:
+    """``python scripts/tools/write_docs.py`` writes it."""
+    text = (DOCS / "operators.md").read_text()
+    assert text == replace_generated(text, "operators", operator_table(coverage()))
+    assert len(text.splitlines()) > 100
 
 
 @pytest.mark.slow
