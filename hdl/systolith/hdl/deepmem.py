@@ -46,7 +46,7 @@ class DeepMemory(wiring.Component):
     """A memory of ``depth`` lines of ``bits`` bits; a read takes :attr:`latency` cycles.
 
     Members: ``read_en``, ``read_addr`` (In), ``read_data`` (Out; counts in that cycle only), ``write_en``,
-    ``write_addr``, ``write_data`` (In). A write excludes a read in its cycle and the next.
+    ``write_addr``, ``write_data`` (In). A write excludes a read.
     """
 
     def __init__(self, *, bits: int, depth: int, target: Target = Target.GENERIC) -> None:
@@ -84,26 +84,21 @@ class DeepMemory(wiring.Component):
         return m
 
     def _make_pieces(self, m: Module) -> None:
-        """The request from registers; the piece it was for, from its own register, answers.
-
-        Writes take a cycle more, so that how the host makes them is not in the way of the reads' addresses.
-        """
+        """The request from registers; the piece it was for, from its own register, answers."""
         address = Signal(len(self.read_addr))
-        write, target, line = (
-            self._early(m, name, port)
-            for name, port in (("write", self.write_en), ("line", self.write_addr), ("written", self.write_data))
-        )
-        m.d.comb += address.eq(Mux(write, target, self.read_addr))
+        m.d.comb += address.eq(Mux(self.write_en, self.write_addr, self.read_addr))
         request = {
             "addr": self._early(m, "addr", address),
-            "data": self._early(m, "data", line),
+            "data": self._early(m, "data", self.write_data),
         }
         answer: Value = Const(0)
         first = 0
         for number, lines in enumerate(self._pieces):
             here = Signal(name=f"here{number}")
             m.d.comb += here.eq(address[clog2(lines) :] == first >> clog2(lines))
-            late = self._make_piece(m, number, request | {"write": self._early(m, f"write{number}", write & here)})
+            late = self._make_piece(
+                m, number, request | {"write": self._early(m, f"write{number}", self.write_en & here)}
+            )
             chosen = delayed(m, here, 1, self.latency, f"answers{number}")
             answer = Mux(chosen, late, answer) if number else late
             first += lines

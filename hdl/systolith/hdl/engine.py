@@ -116,7 +116,7 @@ class Engine(wiring.Component):
         """Descriptors to the stages, their progress back."""
         m.d.comb += [
             sequencer.run.eq(port.run),
-            sequencer.touched.eq(port.read | port.write_program | port.write_weights),
+            sequencer.touched.eq(port.touched),
             port.running.eq(sequencer.running),
             port.value_program.eq(sequencer.host_read_data),
             sequencer.host_read.eq(port.read),

@@ -40,6 +40,7 @@ class HostPort(wiring.Component):
         line: Out; the line to write or to read.
         write_<space>, data_<space>: Out; write a line, for the writable spaces that ``arch`` has.
         read: Out; read ``line`` of all readable spaces.
+        touched: Out; a line is read or written in the next cycle, or part of one came.
         value_<space>: In; the line, from the third cycle after ``read`` until the next; for all but IDENT.
         ready: In; a run may begin, from then on until it does. run: Out; it does, a cycle later. running: In; high from
             the cycle after ``run`` to the run's last.
@@ -54,6 +55,7 @@ class HostPort(wiring.Component):
             "host_out": Out(stream.Signature(Answer)),
             "line": Out(self._line_bits),
             "read": Out(1),
+            "touched": Out(1),
             "ready": In(1),
             "run": Out(1),
             "running": In(1),
@@ -77,8 +79,12 @@ class HostPort(wiring.Component):
         m = Module()
         self._space = Signal(range(len(Space)), reset_less=True)
         self._left = Signal(self._line_bits + 1, reset_less=True)
+        self._line = Signal(self._line_bits, reset_less=True)
         self._word = Signal(range(self._most_words(spaces(self._arch))))
         self._final_word = Signal()
+        # what goes to the memories, which lie all over the device, comes from registers
+        m.d.sync += [self.line.eq(self._line), self.read.eq(0)]
+        m.d.sync += [getattr(self, f"write_{space.name.lower()}").eq(0) for space in self._writable]
         self._count_words(m)
         self._gather(m)
         with m.FSM():
@@ -97,20 +103,19 @@ class HostPort(wiring.Component):
                     m.d.comb += self._final_word.eq(self._word == line_words(space, self._arch) - 1)
 
     def _gather(self, m: Module) -> None:
-        """Lines for the memories: the present word above the ones before it."""
-        held = Signal(WORD_BITS * (self._most_words(self._writable) - 1), reset_less=True)
+        """Lines for the memories: the newest word above the ones before it."""
+        held = Signal(WORD_BITS * self._most_words(self._writable), reset_less=True)
         with m.If(self.host_in.valid & self.host_in.ready):
             m.d.sync += held.eq(Cat(held, self.host_in.payload)[WORD_BITS:])
         for space in self._writable:
-            words = line_words(space, self._arch)
-            whole = Cat(held[len(held) - WORD_BITS * (words - 1) :], self.host_in.payload)
+            whole = held[len(held) - WORD_BITS * line_words(space, self._arch) :]
             m.d.comb += getattr(self, f"data_{space.name.lower()}").eq(whole)
 
     def _take_header(self, m: Module) -> None:
         header = data.View(_Header, self.host_in.payload)
         with m.State("HEADER"):
             m.d.comb += self.host_in.ready.eq(1)
-            m.d.sync += [self.line.eq(header.line), self._space.eq(header.space), self._word.eq(0)]
+            m.d.sync += [self._line.eq(header.line), self._space.eq(header.space), self._word.eq(0)]
             with m.If(self.host_in.valid):
                 m.next = "REFUSE"
                 self._accept(m, header, Command.WRITE, self._writable, "WRITE_COUNT")
@@ -140,7 +145,8 @@ class HostPort(wiring.Component):
             with m.If(self.host_in.valid):
                 for space in self._writable:
                     strobe = getattr(self, f"write_{space.name.lower()}")
-                    m.d.comb += strobe.eq(self._final_word & (self._space == space))
+                    m.d.sync += strobe.eq(self._final_word & (self._space == space))
+                m.d.comb += self.touched.eq(1)
                 self._next_word(m, "WRITE", "WRITE")
 
     def _next_word(self, m: Module, same_line: str, next_line: str) -> None:
@@ -148,14 +154,17 @@ class HostPort(wiring.Component):
         m.next = same_line
         m.d.sync += self._word.eq(self._word + 1)
         with m.If(self._final_word):
-            m.d.sync += [self._word.eq(0), self.line.eq(self.line + 1), self._left.eq(self._left - 1)]
+            m.d.sync += [self._word.eq(0), self._line.eq(self._line + 1), self._left.eq(self._left - 1)]
             m.next = next_line
             with m.If(self._left == 1):
                 m.next = "HEADER"
 
     def _read(self, m: Module) -> None:
         with m.State("READ"):
-            m.d.comb += self.read.eq(1)
+            m.d.comb += self.touched.eq(1)
+            m.d.sync += self.read.eq(1)
+            m.next = "ASKING"
+        with m.State("ASKING"):
             m.next = "ASKED"
         with m.State("ASKED"):
             m.next = "ANSWERED"
@@ -187,7 +196,7 @@ class HostPort(wiring.Component):
                     value = getattr(self, f"value_{space.name.lower()}")
                     m.d.comb += result.eq(value.word_select(self._word, WORD_BITS))
             with m.Case(Space.IDENT):
-                m.d.comb += result.eq(Value.cast(identity).word_select(self.line[0], WORD_BITS))
+                m.d.comb += result.eq(Value.cast(identity).word_select(self._line[0], WORD_BITS))
         return result
 
     def _run(self, m: Module) -> None:
