@@ -13,7 +13,7 @@ from systolith.spec.link import BAD_COMMAND, DONE, Command, Counter, Space
 from tests.support.simulate import simulate
 
 ARCHES = {
-    "tiny": PRESETS["tiny"],
+    "tiny": PRESETS["tiny"].with_(tables=0),
     "wide": PRESETS["8x8"].with_(act_lines=64, act_segments=1, weight_lines=64),
     "tables": PRESETS["tiny"].with_(tables=4, act_bits=7),
     "odd": Arch(name="odd", rows=4, cols=2, psum_spacing=4, act_bits=6, weight_bits=5, acc_bits=17, act_lines=64),
