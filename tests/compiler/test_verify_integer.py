@@ -109,6 +109,7 @@ def test_limits_are_those_of_the_lanes() -> None:
 
 def test_image_shape() -> None:
     assert image_shape((1, 3, 4, 5)) == (3, 4, 5)
+    assert image_shape((1, 3, 5)) == (3, 1, 5)
     assert image_shape((1, 3)) == (3, 1, 1)
 
 
@@ -175,7 +176,7 @@ def test_bounds_in_front_of_a_table_are_those_of_inner() -> None:
         (view((1, 3), (1, 4)), r"it turns \(1, 3\) into \(1, 4\)"),
         (view((1, 2, 2, 2), (1, 8)), "it changes the NHWC order"),
         (view((1, 2, 3, 1), (1, 3, 2, 1)), "it changes the NHWC order"),
-        (view((1, 2, 3), (1, 6)), r"shape \(1, 2, 3\) is of rank 3"),
+        (view((1, 2, 3, 1, 1), (1, 6)), r"shape \(1, 2, 3, 1, 1\) is of rank 5"),
     ],
 )
 def test_refusals(broken: Graph, message: str) -> None:

@@ -140,6 +140,21 @@ def ceil_mode_adds_a_window() -> Built:
     return net, [net.add("MaxPool", "input", kernel_shape=[2, 2], strides=[2, 3], ceil_mode=1)]
 
 
+@trap(lsb=4)
+def sequences_have_one_axis() -> Built:
+    net = ModelBuilder((1, 3, 30))
+    x = net.add("Relu", net.conv("input", 8, 3, 5, strides=[2], pads=[2, 2]))
+    x = net.add("MaxPool", net.conv(x, 8, 1, 3, group=8, dilations=[2], pads=[2, 2]), kernel_shape=[2], strides=[2])
+    return net, [x, net.add("Gemm", net.add("Flatten", x), net.weights(56, 5))]
+
+
+@trap(lsb=2.5)
+def sequences_are_averaged() -> Built:
+    net = ModelBuilder((1, 3, 20))
+    pooled = net.add("GlobalAveragePool", net.add("Relu", net.conv("input", 6, 3, 3)))
+    return net, [net.add("MatMul", net.add("Squeeze", pooled, net.constant([2], np.int64)), net.weights(6, 4))]
+
+
 # ---------------------------------------------------------------------- products and normalisation
 
 

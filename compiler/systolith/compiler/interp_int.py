@@ -166,9 +166,9 @@ class _Step:
 
 
 def _map_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Channels, height and width of a batch of maps or vectors."""
+    """Channels, height and width of a batch of maps, sequences or vectors."""
     channels, *size = shape[1:]
-    height, width = size or (1, 1)
+    height, width = (1, 1, *size)[-2:]
     return channels, height, width
 
 

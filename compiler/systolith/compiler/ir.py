@@ -8,7 +8,8 @@ a pass returns a new one. What is legal at which level is checked by :mod:`systo
 operands (weights, bias) are inputs that name an entry of :attr:`Graph.constants`.
 
 **Integer level.** Every activation tensor carries :class:`QParams`; integers are signed, of ``bits`` bits (uint8
-networks are shifted by -128 at import, noted in ``QParams.unsigned``). A tensor of shape (N, C) counts as (N, C, 1, 1).
+networks are shifted by -128 at import, noted in ``QParams.unsigned``). A tensor of shape (N, C) counts as (N, C, 1, 1),
+one of shape (N, C, L) as (N, C, 1, L).
 *Relative* means relative to the zero point. Bounds ``lo``/``hi`` are relative to the zero point of the value they
 bound. Real factors are Python floats / float64; every back end turns them into integers with
 :mod:`systolith.spec.fixed`. ``zero_t`` below is the zero point of tensor ``t``.
@@ -62,8 +63,8 @@ bound. Real factors are Python floats / float64; every back end turns them into 
         y[target] = zero_y + clamp(round(factor_i * (x_i[source] - zero_i)), lo, hi)
 
 ``View``, input ``(x,)``
-    The same integers in another shape, such that the NHWC order does not change: (N, C, 1, 1) <-> (N, C). They may
-    mean something else: the scale may differ, the zero point may not.
+    The same integers in another shape, such that the NHWC order does not change: (N, C, 1, 1) <-> (N, C),
+    (N, C, 1, L) <-> (N, C, L). They may mean something else: the scale may differ, the zero point may not.
 
 The sums above are exact integers; ``round(factor * v)`` is :func:`systolith.spec.fixed.requantise` and the add is
 :func:`systolith.spec.fixed.residual_add`.

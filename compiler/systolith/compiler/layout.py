@@ -85,10 +85,9 @@ class Layout:
 
 
 def extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Height, width and channels of an NCHW or NC shape."""
-    if len(shape) == 2:
-        return 1, 1, shape[1]
-    _, channels, height, width = shape
+    """Height, width and channels of an NCHW, NCL or NC shape."""
+    _, channels, *size = shape
+    height, width = (1, 1, *size)[-2:]
     return height, width, channels
 
 

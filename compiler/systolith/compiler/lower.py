@@ -35,9 +35,12 @@ def _check_bits(what: str, qparams: QParams | None, arch: Arch) -> None:
 
 def _check_tensors(graph: Graph, arch: Arch) -> None:
     for tensor in graph.tensors.values():
-        if tensor.shape[0] != 1 or len(tensor.shape) not in (2, 4):
+        if tensor.shape[0] != 1 or len(tensor.shape) not in (2, 3, 4):
             raise UnsupportedModel(
-                node=tensor.name, op="tensor", problem=f"shape {tensor.shape}", accepted="(1, C) and (1, C, H, W)"
+                node=tensor.name,
+                op="tensor",
+                problem=f"shape {tensor.shape}",
+                accepted="(1, C), (1, C, L) and (1, C, H, W)",
             )
         _check_bits(f"tensor {tensor.name!r}", tensor.qparams, arch)
     for node in graph.nodes:

@@ -86,7 +86,7 @@ def existing(builder: Builder, node: Node, name: str) -> str:
 def reshape(builder: Builder, node: Node) -> None:
     """``Reshape`` to ``View`` where nothing moves; nothing at all in front of a Gemm."""
     source, shape = builder.source(node.inputs[0]), builder.graph.tensors[node.outputs[0]].shape
-    if len(shape) in (2, 4) and image_shape(source.shape) == image_shape(shape):
+    if len(shape) in (2, 3, 4) and image_shape(source.shape) == image_shape(shape):
         builder.define_like(node.outputs[0], builder.params(node.inputs[0]))
         builder.emit(node, "View", (source.name,), {})
         return

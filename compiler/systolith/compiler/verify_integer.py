@@ -62,12 +62,11 @@ OPTIONAL: Mapping[str, frozenset[str]] = {
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Channels, height and width of an activation; raises VerifyError for another rank than 2 and 4."""
-    if len(shape) == 4:
-        return shape[1], shape[2], shape[3]
-    if len(shape) == 2:
-        return shape[1], 1, 1
-    raise VerifyError(f"shape {shape} is of rank {len(shape)}, expected (N, C) or (N, C, H, W)")
+    """Channels, height and width of an activation; raises VerifyError for a rank outside 2..4."""
+    if not 2 <= len(shape) <= 4:
+        raise VerifyError(f"shape {shape} is of rank {len(shape)}, expected (N, C), (N, C, L) or (N, C, H, W)")
+    height, width = (1, 1, *shape[2:])[-2:]
+    return shape[1], height, width
 
 
 def check_integer_tensors(graph: Graph) -> None:
