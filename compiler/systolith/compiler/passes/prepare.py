@@ -16,6 +16,7 @@ from .fuse_pad import fuse_pad
 from .merge_common import merge_common
 from .normalise_gemm import normalise_gemm
 from .remove_dead_code import remove_dead_code
+from .remove_transposes import remove_transposes
 from .sink_reshapes import sink_reshapes
 from .spell_out import spell_out
 from .split_tail import split_tail
@@ -24,6 +25,7 @@ __all__ = ["FLOAT_PASSES", "prepare_float"]
 
 FLOAT_PASSES: tuple[Callable[[Graph], Graph], ...] = (
     drop_identities,
+    remove_transposes,
     split_tail,
     normalise_gemm,
     spell_out,
