@@ -10,7 +10,7 @@ ISSUED = {
     *("Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "ConvTranspose", "Dropout", "Flatten"),
     *("Gemm", "GlobalAveragePool", "GlobalMaxPool", "Identity", "MatMul", "MaxPool", "Pad", "ReduceMean", "Relu"),
     *("Reshape", "Resize", "Slice", "Softmax", "Split", "Squeeze", "Transpose", "Unsqueeze", "Upsample", "ArgMax"),
-    *("QuantizeLinear", "DequantizeLinear"),
+    *("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"),
 }
 """Operators that the project promises; each has at least one case."""
 

@@ -22,14 +22,14 @@ from onnx import numpy_helper
 
 from systolith.compiler.errors import CompileError
 from systolith.compiler.frontend.load import load_model
-from systolith.compiler.frontend.operators import COMPUTED, ELEMENTWISE, QUANTISERS
+from systolith.compiler.frontend.operators import COMPUTED, DIALECTS, ELEMENTWISE, QUANTISERS
 from systolith.compiler.interp import run_float
 
 from .flow import Step, no_step
 
 __all__ = ["CLAIMED", "LEAST_SHARE", "Outcome", "conformance", "summary"]
 
-CLAIMED = frozenset({*COMPUTED, *QUANTISERS})
+CLAIMED = frozenset({*COMPUTED, *QUANTISERS, *DIALECTS[""]})
 """The operators whose cases count."""
 
 LEAST_SHARE = 0.95
@@ -40,6 +40,8 @@ _PARAMETERS: Mapping[str, Sequence[int]] = {
     "DequantizeLinear": (1, 2),
     "Dropout": (1, 2),
     "Pad": (1, 2, 3),
+    "QLinearConv": (1, 2, 4, 5, 6, 7),
+    "QLinearMatMul": (1, 2, 4, 5, 6, 7),
     "QuantizeLinear": (1, 2),
     "ReduceMean": (1,),
     "Reshape": (1,),

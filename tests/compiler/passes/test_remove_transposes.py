@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,7 +39,7 @@ def ops(graph: Graph) -> list[str]:
     return [node.op for node in graph.nodes]
 
 
-def layer(net: ModelBuilder, x: str, *shape: int, **attributes: list[int]) -> str:
+def layer(net: ModelBuilder, x: str, *shape: int, **attributes: Any) -> str:
     """A convolution as in a network in NHWC that is exported operator by operator."""
     turned = net.add("Transpose", x, perm=TO_NCHW)
     convolved = net.add("Conv", turned, net.weights(*shape), **attributes)
@@ -120,10 +121,10 @@ def test_random_chains_end_and_stay_equal(seed: int) -> None:
     graph = read(net, tensors[-1])
     result = remove_transposes(graph)
     verify(result)
-    x = samples(net)
-    expected = run_float(graph, {"input": x})[tensors[-1]]
+    feed = samples(net)
+    expected = run_float(graph, {"input": feed})[tensors[-1]]
     shape, order = graph.tensors["input"].shape, result.tensors["input"].shape
-    got = run_float(result, {"input": x.transpose(0, *(1 + [*shape[1:]].index(size) for size in order[1:]))})
+    got = run_float(result, {"input": feed.transpose(0, *(1 + [*shape[1:]].index(size) for size in order[1:]))})
     np.testing.assert_allclose(got[tensors[-1]], expected, rtol=1e-5, atol=1e-6)
 
 
