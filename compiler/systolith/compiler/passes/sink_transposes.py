@@ -15,6 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..elementwise import BINARY, UNARY
 from ..ir import Graph, Node, Tensor
 from .rewrite import is_constant, rebuild
 from .transposes import before, constant_before, fresh, renumbered, source_of, transpose_node
@@ -151,7 +152,7 @@ def _argmax(node: Node, perm: Perm) -> _Sunk:
 
 
 _RULES: Mapping[str, Callable[[Node, Perm], _Sunk]] = {
-    **dict.fromkeys(("Add", "Clip", "Identity", "Relu"), _elementwise),
+    **dict.fromkeys((*UNARY, *BINARY, "Clip", "Identity", "Relu"), _elementwise),
     "ArgMax": _argmax,
     "Concat": _along_axis,
     "Pad": _pad,
