@@ -431,3 +431,22 @@ def _close_to_onnxruntime(model: onnx.ModelProto, compiled: Compiled, feeds: dic
     assert params is not None
     (expected,) = run_onnxruntime(model, feeds)
     assert np.abs(got.reshape(expected.shape) - expected).max() <= 2.01 * params.scale
+
+
+def test_a_quantised_network_in_nhwc(tmp_path: Path) -> None:
+    """Transposes around the layers, and in front of a dense layer whose weights are in the order of NHWC, vanish."""
+    net = QdqModel()
+    x = net.node("Transpose", net.start(1, 6, 5, 3), perm=[0, 3, 1, 2])
+    x = net.real(net.node("Transpose", net.conv(x, 3, 4), perm=[0, 2, 3, 1]), 0.1)
+    flat = net.node("Reshape", x, net.constant(np.array([1, 48])))
+    out = net.real(net.node("MatMul", flat, net.weight((48, 5), axis=1)), 0.3)
+    path = tmp_path / "nhwc.onnx"
+    onnx.save(net.model(out), str(path))
+    compiled = compile_network(path, ROOMY)
+    assert [node.op for node in compiled.network.nodes] == ["QConv", "QConv"]
+    given = np.random.default_rng(3).normal(0, 2, (COUNT, 6, 5, 3)).astype(np.float32)
+    codes = run_integer(compiled.network, engine_batch(compiled.network, {"x0": given.transpose(0, 3, 1, 2)}))
+    got = network_outputs(compiled.network, {name: codes[name] for name in compiled.network.outputs})[out]
+    (expected,) = run_onnxruntime(net.model(out), {"x0": given})
+    assert np.abs(got - expected).max() <= 2.01 * 0.3
+    agree_with_the_isa_model(compiled, {"x0": given.transpose(0, 3, 1, 2)})

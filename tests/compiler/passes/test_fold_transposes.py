@@ -29,6 +29,25 @@ def test_gemm(perm: list[int], turned: int) -> None:
     assert [node.op for node in graph.nodes] == ["Reshape", "Gemm"]
 
 
+@pytest.mark.parametrize("turned", [0, 1])
+@pytest.mark.parametrize("per_output", [False, True])
+def test_quantised_weights(turned: int, per_output: bool) -> None:
+    builder = ModelBuilder((1, 2, 3, 4))
+    codes = builder.constant(builder.rng.integers(-127, 128, (5, 24) if turned else (24, 5)), np.int8)
+    scale = builder.constant(np.linspace(0.01, 0.02, 5) if per_output else 0.01)
+    weight = builder.add("DequantizeLinear", codes, scale, axis=0 if turned else 1)
+    graph = folded(builder, builder.add("Gemm", flattened(builder, [0, 2, 3, 1]), weight, transB=turned))
+    assert [node.op for node in graph.nodes] == ["Reshape", "DequantizeLinear", "Gemm"]
+
+
+def test_scales_along_the_inputs_stay() -> None:
+    builder = ModelBuilder((1, 2, 3, 4))
+    codes = builder.constant(builder.rng.integers(-127, 128, (24, 5)), np.int8)
+    weight = builder.add("DequantizeLinear", codes, builder.constant(np.linspace(0.01, 0.02, 24)), axis=0)
+    graph = folded(builder, builder.add("MatMul", flattened(builder, [0, 2, 3, 1]), weight))
+    assert "Transpose" in [node.op for node in graph.nodes]
+
+
 def test_products_that_share_the_map_and_the_weights() -> None:
     builder = ModelBuilder((1, 2, 3, 4))
     flat, weight = flattened(builder, [0, 2, 3, 1]), builder.weights(24, 5)

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from ..ir import Graph
+from ..passes.remove_transposes import remove_transposes
 from ..verify import verify
 from .input_shapes import Shapes
 from .onnx_file import read_model
@@ -48,6 +49,6 @@ def import_model(model: onnx.ModelProto, name: str, *, weight_bits: int = 8, bat
     graph = read_graph(model, name, batched=batch is not None)
     verify(graph, "reading", batch=batch)
     if batch is not None and is_qdq(graph):
-        graph = import_qdq(graph, weight_bits=weight_bits)
+        graph = import_qdq(remove_transposes(graph), weight_bits=weight_bits)
     verify(graph, "import", batch=batch)
     return graph

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fold a Transpose in front of a flattened map's matrix product into the weights.
 
-Before: ``Transpose -> Reshape to (batch, K) -> Gemm`` or ``MatMul`` with constant weights, as networks in NHWC have it.
+Before: ``Transpose -> Reshape to (batch, K) -> Gemm`` or ``MatMul`` with weights that are constant, or constant codes
+behind a DequantizeLinear with scales per output or one for all; networks in NHWC have it.
 After: ``Reshape -> Gemm`` with the weights' inputs in the order of the operand before the Transpose.
 Does not apply where another operator reads the flattened map: that keeps its own Transpose and Reshape.
 """
@@ -33,26 +34,54 @@ def fold_transposes(graph: Graph) -> Graph:
 def _folded(graph: Graph, node: Node) -> Graph | None:
     """The graph with one product on the flattened operand of the Transpose."""
     reshape = graph.producer(node.inputs[0]) if node.op in ("Gemm", "MatMul") else None
-    if reshape is None or reshape.op != "Reshape" or not is_constant(graph, node.inputs[1]):
+    stored = _stored(graph, node) if reshape is not None and reshape.op == "Reshape" else None
+    if reshape is None or stored is None:
         return None
     found, flat = source_of(graph, reshape.inputs[0]), graph.tensors[reshape.outputs[0]].shape
     if found is None or found[1][0] != 0 or len(flat) != 2 or node.attributes.get("transA", False):
         return None
     source, perm = found
-    label, tensor = fresh(graph, f"{node.inputs[1]}:{node.name}"), fresh(graph, f"{node.inputs[0]}:{node.name}")
-    weight = _weight(graph, node, graph.tensors[reshape.inputs[0]].shape[1:], perm)
-    early = replace(reshape, name=fresh(graph, f"{reshape.name}:{node.name}"), inputs=(source,), outputs=(tensor,))
-    late = replace(node, inputs=(tensor, label, *node.inputs[2:]))
-    nodes = [part for other in graph.nodes for part in ((early, late) if other is node else (other,))]
+    label, tensor = fresh(graph, f"{stored}:{node.name}"), fresh(graph, f"{node.inputs[0]}:{node.name}")
+    weight = _weight(graph.constant(stored), node, graph.tensors[reshape.inputs[0]].shape[1:], perm)
     tensors = {**graph.tensors, tensor: Tensor(tensor, flat)}
+    early = replace(reshape, name=fresh(graph, f"{reshape.name}:{node.name}"), inputs=(source,), outputs=(tensor,))
+    new = [early]
+    operand = label
+    if stored != node.inputs[1]:
+        operand = fresh(graph, f"{node.inputs[1]}:{node.name}")
+        tensors[operand] = Tensor(operand, graph.tensors[node.inputs[1]].shape)
+        new.append(_dequantiser(graph, node, label, operand))
+    new.append(replace(node, inputs=(tensor, operand, *node.inputs[2:])))
+    nodes = [part for other in graph.nodes for part in (new if other is node else (other,))]
     return rebuild(graph.with_(tensors=tensors), nodes, {label: weight})
 
 
-def _weight(graph: Graph, node: Node, sizes: tuple[int, ...], perm: tuple[int, ...]) -> NDArray[Any]:
+def _stored(graph: Graph, node: Node) -> str | None:
+    """The constant that holds a product's weights; None if there is none whose inputs can be reordered."""
+    name = node.inputs[1]
+    if is_constant(graph, name):
+        return name
+    producer = graph.producer(name)
+    if producer is None or producer.op != "DequantizeLinear" or not is_constant(graph, producer.inputs[0]):
+        return None
+    outputs = 0 if node.attributes.get("transB", False) else 1
+    scales = graph.constant(producer.inputs[1]).size if is_constant(graph, producer.inputs[1]) else 0
+    return producer.inputs[0] if scales == 1 or (scales and producer.attributes["axis"] == outputs) else None
+
+
+def _dequantiser(graph: Graph, node: Node, codes: str, result: str) -> Node:
+    """The weights' DequantizeLinear on other codes."""
+    old = graph.producer(node.inputs[1])
+    if old is None:
+        raise KeyError(node.inputs[1])
+    name = fresh(graph, f"{old.name}:{node.name}")
+    return replace(old, name=name, inputs=(codes, *old.inputs[1:]), outputs=(result,))
+
+
+def _weight(stored: NDArray[Any], node: Node, sizes: tuple[int, ...], perm: tuple[int, ...]) -> NDArray[Any]:
     """The weights for the operand's order; they are stored for that of the Transpose's result, of ``sizes``."""
     turned = node.attributes.get("transB", False)
-    rows = graph.constant(node.inputs[1])
-    rows = rows.T if turned else rows
+    rows = stored.T if turned else stored
     order = (*(axis - 1 for axis in inverse(perm)[1:]), len(sizes))
     moved = rows.reshape(*sizes, rows.shape[1]).transpose(order).reshape(rows.shape)
     return np.ascontiguousarray(moved.T if turned else moved)

@@ -22,6 +22,9 @@ from .transposes import before, constant_before, fresh, renumbered, source_of, t
 
 __all__ = ["sink_transposes"]
 
+_QUANTISERS = ("DequantizeLinear", "QuantizeLinear")
+"""Operators whose other operands go along one axis, as the attribute says."""
+
 Perm = tuple[int, ...]
 Attributes = dict[str, Any]
 
@@ -60,6 +63,8 @@ def _sunk(graph: Graph, node: Node) -> Graph | None:
         return None
     inner, constants = fresh(graph, f"{result}:before"), dict[str, NDArray[Any]]()
     inputs = tuple(_operand(graph, name, perm, constants) for name in node.inputs)
+    if node.op in _QUANTISERS:
+        inputs = (inputs[0], *node.inputs[1:])
     shape = before(graph.tensors[result].shape, new.perm)
     tensors = {**graph.tensors, inner: Tensor(inner, shape)}
     early = replace(node, inputs=inputs, outputs=(inner,), attributes=new.attributes)
@@ -155,6 +160,7 @@ _RULES: Mapping[str, Callable[[Node, Perm], _Sunk]] = {
     **dict.fromkeys((*UNARY, *BINARY, "Clip", "Identity", "Relu"), _elementwise),
     "ArgMax": _argmax,
     "Concat": _along_axis,
+    **dict.fromkeys(_QUANTISERS, _along_axis),
     "Pad": _pad,
     "ReduceMean": _reduce,
     "Resize": _resize,
