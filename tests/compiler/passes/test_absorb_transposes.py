@@ -35,6 +35,12 @@ def test_other_readers_keep_the_order() -> None:
         assert absorb_transposes(graph) is graph
 
 
+def test_a_shape_that_stays_the_same_tells_nothing() -> None:
+    builder = ModelBuilder((1, 5, 5, 5))
+    graph = read(builder, builder.add("Relu", builder.add("Transpose", "input", perm=NCHW)))
+    assert absorb_transposes(graph) is graph
+
+
 def test_outputs_keep_their_transpose() -> None:
     builder = ModelBuilder((1, 5, 6, 3))
     graph = read(builder, builder.add("Transpose", "input", perm=NCHW))

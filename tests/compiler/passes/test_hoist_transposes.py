@@ -55,6 +55,14 @@ def test_real_reshapes_and_moves_of_single_elements_stay(shape: list[int], perm:
     assert hoist_transposes(graph) is graph
 
 
+def test_an_input_whose_shape_would_stay_keeps_its_order_and_the_passes_end() -> None:
+    builder = ModelBuilder((1, 4, 4, 4))
+    scaled = builder.add("Mul", "input", builder.weights(4))
+    graph = read(builder, builder.conv(builder.add("Transpose", scaled, perm=NCHW), 2, 4, 3, 3))
+    assert hoist_transposes(graph) is graph
+    assert [node.op for node in remove_transposes(graph).nodes] == ["Mul", "Transpose", "Conv"]
+
+
 def test_shared_tensors_and_outputs_stay_and_the_passes_end() -> None:
     builder = ModelBuilder((1, 7, 3))
     image = builder.add("Reshape", "input", builder.constant([1, 1, 7, 3], np.int64))

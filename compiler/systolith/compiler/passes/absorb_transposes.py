@@ -4,7 +4,8 @@
 Before: an input in NHWC that only Transposes of one permutation read, as networks from Keras and TFLite have it.
 After: the input itself has the Transpose's shape (NCHW), and the Transpose is gone. The log says so, since whoever runs
 the network sees the shape; calibration data and inputs are taken in either order.
-Does not apply to an input that is an output too, or that something else reads.
+Does not apply to an input that is an output too, or that something else reads, nor where the shape stays the same: then
+nobody could tell in which order data are.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ def absorb_transposes(graph: Graph) -> Graph:
         perms = {tuple(node.attributes.get("perm", ())) for node in readers}
         made = {node.outputs[0] for node in readers}
         free = name not in graph.outputs and made.isdisjoint(graph.outputs)
-        if free and len(perms) == 1 and {node.op for node in readers} == {"Transpose"}:
-            graph = _absorbed(graph, name, perms.pop())
+        if not free or len(perms) != 1 or {node.op for node in readers} != {"Transpose"}:
+            continue
+        perm, shape = perms.pop(), graph.tensors[name].shape
+        if permuted(shape, perm) != shape:
+            graph = _absorbed(graph, name, perm)
     return graph
 
 

@@ -4,8 +4,8 @@
 Before: ``input -> operators on every element, or reshapes that only add axes -> Transpose``, as networks from Keras
 have it (scaling of the pixels, quantisation of the input, sequences).
 After: ``input -> Transpose -> the same operators``, their constants and axes transposed.
-Does not apply where one of the tensors in between, or the input, has other readers, or nothing is moved but axes of
-one element.
+Does not apply where one of the tensors in between, or the input, has other readers, where nothing is moved but axes of
+one element, or where the input's shape would stay the same.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ def _hoisted(graph: Graph, transpose: Node) -> Graph | None:
         if moved is None:
             return None
         new[node.name], perm = moved
+    shape = graph.tensors[next(name for name in chain[-1].inputs if not is_constant(graph, name))].shape
+    if permuted(shape, perm) == shape:
+        return None
     return _assembled(graph.with_(tensors=tensors), transpose, chain, new, perm, constants)
 
 
