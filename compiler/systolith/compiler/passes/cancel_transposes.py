@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Merge transposes that follow each other, and drop those that move nothing.
 
-Before: ``Transpose -> Transpose``; a Transpose whose axes of more than one element keep their order.
-After: one Transpose with the product of the permutations; a Reshape (or, for the identity, an Identity).
+Before: ``Transpose -> Transpose``; a Transpose of no axis; one whose axes of more than one element keep their order,
+before or behind a Reshape.
+After: one Transpose with the product of the permutations; an Identity; a Reshape, which merges with the other.
+Does not apply to an Identity that would connect a graph input straight to a graph output.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..ir import Graph, Node
-from .rewrite import rebuild
+from .rewrite import fusable_producer, rebuild
 from .transposes import permuted, source_of
 
 __all__ = ["cancel_transposes"]
@@ -35,9 +37,17 @@ def _simpler(graph: Graph, node: Node) -> Node | None:
         return replace(node, inputs=(source,), attributes={"perm": permuted(first, perm)})
     shape = graph.tensors[node.outputs[0]].shape
     if perm == tuple(range(len(perm))):
-        return replace(node, op="Identity", attributes={})
+        straight = node.outputs[0] in graph.outputs and graph.producer(node.inputs[0]) is None
+        return None if straight else replace(node, op="Identity", attributes={})
     moved = [axis for axis, size in zip(perm, shape, strict=True) if size != 1]
     # Whatever the batch, it stays in front: the shape alone says where it is.
-    if perm[0] == 0 and moved == sorted(moved):
+    if perm[0] == 0 and moved == sorted(moved) and _beside_reshapes(graph, node):
         return replace(node, op="Reshape", attributes={"shape": shape})
     return None
+
+
+def _beside_reshapes(graph: Graph, node: Node) -> bool:
+    """Whether a Reshape in the node's place would merge with one before it, or with all behind it."""
+    readers = {reader.op for reader in graph.consumers(node.outputs[0])}
+    behind = readers == {"Reshape"} and node.outputs[0] not in graph.outputs
+    return behind or fusable_producer(graph, node.inputs[0], ("Reshape",)) is not None
