@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from systolith.spec import link
-from systolith.spec.arch import NARROWABLE_BITS, Arch
+from systolith.spec.arch import NARROWABLE_BITS, PRESETS, Arch
 from systolith.spec.image import LayerInfo, Program, TensorMap
 from systolith.spec.isa import LINE_WORDS, Descriptor, IsaError, Op, descriptor_words, encode
 from systolith.spec.link import Space
@@ -133,8 +133,16 @@ def _check_size(space: Space, needed: int, arch: Arch, shares: Mapping[str, int]
     raise CapacityError(
         f"{space.name.lower()} memory: {needed} lines are needed, arch {arch.name!r} has {limit}, {needed - limit} too "
         f"many; the largest share, {shares[largest]}, is node {largest!r}'s; what helps: {name}={needed}, "
-        f"{_help(space, arch)}, or a larger arch"
+        f"{_help(space, arch)}, or {_larger(space, needed, arch)}"
     )
+
+
+def _larger(space: Space, needed: int, arch: Arch) -> str:
+    """The smallest preset whose memory holds as much, by name if there is one."""
+    words = needed * link.line_words(space, arch)
+    sizes = {one.name: link.space_lines(space, one) * link.line_words(space, one) for one in PRESETS.values()}
+    fitting = [name for name in sizes if sizes[name] >= words and PRESETS[name].act_bits == arch.act_bits]
+    return f"a larger arch such as {min(fitting, key=lambda name: sizes[name])!r}" if fitting else "a larger arch"
 
 
 def _check_sizes(plans: Sequence[LayerPlan], arch: Arch, weights: _WeightMemory, params: _Memory) -> None:
