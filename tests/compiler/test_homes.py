@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from systolith.compiler.allocate import allocate
@@ -14,43 +13,16 @@ from systolith.compiler.layout import Layout, plan_layouts
 from systolith.compiler.lower import lower, lower_as
 from systolith.compiler.model import predict
 from systolith.compiler.moves import concat_moves, gather_moves, interleave_move, whole_move
-from systolith.compiler.verify import verify
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.link import Counter
 from systolith.testbench.isa_model import IsaModel
 from systolith.testbench.localise import locate_layer
 from tests.support.lsb import assert_engine_agrees
 from tests.support.programs import make_samples
-from tests.support.random_graphs import GraphBuilder, Limits
+from tests.support.random_graphs import GraphBuilder
+from tests.support.random_homes import exact, home_builder, random_home_graph
 
 ARCH = PRESETS["4x4"]
-Q = QParams(0.5, 0)
-
-
-def clipped(value: int) -> int:
-    return min(max(value, -128), 127)
-
-
-def exact(graph: Graph) -> Graph:
-    """The graph with one scale for all tensors, so that what moves keeps its integers."""
-    nodes = []
-    for node in graph.nodes:
-        own = dict(node.attributes)
-        if "lo" in own:
-            own |= {"lo": clipped(own["lo"]), "hi": clipped(own["hi"])}
-        if "add" in own:
-            own["add"] = replace(own["add"], lo=clipped(own["add"].lo), hi=clipped(own["add"].hi))
-        if node.op == "QMove":
-            own |= {"factors": (1.0,) * len(node.inputs), "lo": -128, "hi": 127, "fill": clipped(own["fill"])}
-        nodes.append(replace(node, attributes=own))
-    tensors = {name: replace(tensor, qparams=Q) for name, tensor in graph.tensors.items()}
-    made = graph.with_(nodes=tuple(nodes), tensors=tensors)
-    verify(made)
-    return made
-
-
-def builder(seed: int = 0) -> GraphBuilder:
-    return GraphBuilder(rng=np.random.default_rng(seed), limits=Limits(size=6, channels=8, kernel=3))
 
 
 def moved(b: GraphBuilder, size: tuple[int, int, int], moves: tuple[Move, ...], *names: str) -> str:
@@ -67,19 +39,6 @@ def homes(graph: Graph, arch: Arch = ARCH) -> dict[str, tuple[str, int]]:
     return {name: (layout.home, layout.offset) for name, layout in found.items() if layout.home}
 
 
-def random_case(seed: int, arch: Arch) -> Graph:
-    """Branches that movement joins and takes apart, in whole vectors for half of the seeds, and readers of them."""
-    b = builder(seed)
-    channels = int(b.rng.integers(1, 3)) * arch.cols if seed % 2 else int(b.rng.integers(1, 2 * arch.cols))
-    x = b.input(channels, *b.rng.integers(1, 7, 2).tolist())
-    parts = [b.conv(x, channels, same=True), b.requant(x), b.add(x, x)][: int(b.rng.integers(1, 4))]
-    y = b.move(*parts)
-    z = b.move(b.requant(y), y)
-    ends = [b.conv(y), b.conv(z), b.pool(parts[0]), b.requant(b.move(z))]
-    taken = [end for end in ends if b.rng.integers(0, 2)] or ends[1:2]
-    return exact(b.graph(f"homes{seed}", *taken))
-
-
 ARCHS = [PRESETS["tiny"].with_(weight_lines=1 << 16, act_lines=1 << 14), ARCH, PRESETS["8x8"]]
 
 
@@ -87,14 +46,14 @@ ARCHS = [PRESETS["tiny"].with_(weight_lines=1 << 16, act_lines=1 << 14), ARCH, P
 def test_random_movement_at_home_equals_the_reference(arch: Arch) -> None:
     settled = 0
     for seed in range(24):
-        graph = random_case(seed, arch)
+        graph = random_home_graph(seed, arch.cols)
         settled += len(homes(graph, arch))
         assert_engine_agrees(graph, arch, seed)
     assert settled > 12
 
 
 def test_parts_of_a_concat_lie_side_by_side() -> None:
-    b = builder()
+    b = home_builder()
     x = b.input(4, 5, 6)
     one, other = b.conv(x, 8, single=(0, 1), same=True), b.conv(x, 8, single=(0, 1), same=True)
     y = moved(b, (16, 5, 6), concat_moves([(8, 5, 6), (8, 5, 6)], 0), one, other)
@@ -110,7 +69,7 @@ def test_parts_of_a_concat_lie_side_by_side() -> None:
 
 
 def test_vectors_that_parts_would_share_are_copied() -> None:
-    b = builder()
+    b = home_builder()
     x = b.input(4, 5, 6)
     one, other = b.conv(x, 6, single=(0, 1), same=True), b.conv(x, 8, single=(0, 1), same=True)
     y = moved(b, (14, 5, 6), concat_moves([(6, 5, 6), (8, 5, 6)], 0), one, other)
@@ -118,7 +77,7 @@ def test_vectors_that_parts_would_share_are_copied() -> None:
 
 
 def test_phases_lie_between_each_other() -> None:
-    b = builder()
+    b = home_builder()
     x = b.input(4, 3, 4)
     phases = [b.requant(b.conv(x, 5, single=(0, 1), same=True)) for _ in range(4)]
     places = [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -131,7 +90,7 @@ def test_phases_lie_between_each_other() -> None:
 
 
 def test_a_selection_stays_where_it_is() -> None:
-    b = builder()
+    b = home_builder()
     x = b.requant(b.input(12, 6, 6))
     moves = gather_moves(range(4, 10), [1, 3, 5], [2, 3, 4, 5])
     y = moved(b, (6, 3, 4), moves, x)
@@ -143,7 +102,7 @@ def test_a_selection_stays_where_it_is() -> None:
 
 @pytest.mark.parametrize("why", ["input", "output", "view", "twice", "scale", "bounds", "part", "rows"])
 def test_what_must_be_copied(why: str) -> None:
-    b = builder()
+    b = home_builder()
     x = b.input(8, 4, 4)
     one = x if why == "input" else b.requant(x)
     move = whole_move(0, (8, 4, 4))
@@ -171,7 +130,7 @@ def test_what_must_be_copied(why: str) -> None:
 
 
 def test_a_home_is_left_where_memory_is_short() -> None:
-    b = builder()
+    b = home_builder()
     early = b.requant(b.input(8, 8, 8))
     wide = b.conv(early, 32, single=(0, 1), same=True)
     late = b.conv(b.conv(wide, 8, single=(0, 1), same=True), 8, single=(0, 1), same=True)
@@ -183,7 +142,7 @@ def test_a_home_is_left_where_memory_is_short() -> None:
 
 
 def test_partly_moved_tensors_are_located() -> None:
-    b = builder()
+    b = home_builder()
     x = b.input(4, 4, 4)
     one = b.conv(x, 8, single=(0, 1), same=True)
     y = moved(b, (8, 6, 4), (replace(whole_move(0, (8, 4, 4)), rows=Run(0, 1, 4)),), one)
@@ -198,7 +157,7 @@ def test_partly_moved_tensors_are_located() -> None:
 
 
 def test_a_tensor_at_home_does_not_take_its_operand_s_place() -> None:
-    b = builder()
+    b = home_builder()
     x = b.input(8, 4, 4)
     one = b.requant(x)
     y = moved(b, (8, 6, 4), (replace(whole_move(0, (8, 4, 4)), rows=Run(0, 1, 4)),), one)

@@ -29,6 +29,7 @@ from systolith.testbench.cycles import locate_cycles
 from systolith.testbench.runner.backend import RtlSimulator
 from tests.support.programs import limits_for
 from tests.support.random_graphs import Limits, random_conv_graph, random_move_graph, random_network
+from tests.support.random_homes import random_home_graph
 from tests.support.simulators import needs
 
 LAYERS = 67
@@ -73,6 +74,7 @@ def random_programs(arch: Arch) -> list[tuple[Program, Sequence[Feeds]]]:
     layers, seed = 0, SEED
     while layers < LAYERS:
         makers = {0: partial(random_conv_graph, limits=grouped), 2: partial(random_move_graph, limits=limits)}
+        makers |= {3: partial(random_home_graph, cols=arch.cols)} if seed % 8 == 3 else {}
         graph: Graph = makers.get(seed % 4, partial(random_network, limits=limits))(seed)
         program = lower(graph, arch)
         cases.append((program, random_inputs(graph, 1, seed)))
