@@ -34,6 +34,11 @@ def test_free_sizes_are_fixed() -> None:
     assert fix_shapes(model, {}) is model
 
 
+def test_a_larger_batch_may_be_given_as_one() -> None:
+    fixed = fix_shapes(relu(8, "C", 4, 4).model("relu_out"), {"input": (1, 3, 4, 4)})
+    assert [dim.dim_value for dim in fixed.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 4, 4]
+
+
 def test_an_input_without_any_shape() -> None:
     model = relu("N").model("relu_out")
     model.graph.input[0].type.tensor_type.ClearField("shape")

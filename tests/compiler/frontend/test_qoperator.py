@@ -160,6 +160,25 @@ def test_a_convolution_of_integer_input_with_a_bias() -> None:
     assert np.abs(ours - theirs).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "expected"),
+    [
+        ("QLinearSigmoid", ["x", *GRID, np.float32(1 / 256), np.int8(-128)], {}, "QTable"),
+        ("QLinearLeakyRelu", ["x", *GRID, *GRID], {"alpha": 0.25}, "QTable"),
+        ("QLinearConcat", [*GRID, "x", *GRID, "x", *GRID], {"axis": 1}, "QMove"),
+        ("QLinearMul", ["x", *GRID, np.full((2, 1, 1), 9, np.int8), *GRID, *GRID], {}, "QConv"),
+    ],
+)
+def test_operators_beside_the_layers(op: str, inputs: Inputs, attributes: dict[str, Any], expected: str) -> None:
+    model = single(op, inputs, "com.microsoft", **attributes)
+    graph = import_model(expand_qoperator(model))
+    assert [node.op for node in graph.nodes] == [expected]
+    x = np.random.default_rng(SEED).integers(-128, 128, (1, 2, 4, 4)).astype(np.int8)
+    (theirs,) = run_onnxruntime(model, {"x": x})
+    ours = run_integer(graph, engine_inputs(graph, {"x": x}))["y"]
+    assert np.abs(ours - theirs).max() <= 1
+
+
 def test_a_gemm_without_output_scale_gives_real_numbers() -> None:
     model = single("QGemm", ["x", *GRID, np.ones((4, 4), np.int8), *GRID], "com.microsoft", transB=1)
     assert [node.op_type for node in expand_qoperator(model).graph.node][-1] == "Gemm"
