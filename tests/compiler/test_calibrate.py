@@ -4,11 +4,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from systolith.compiler.calibrate import BINS, CHUNK, calibrate
+from systolith.compiler.calibrate import calibrate
 from systolith.compiler.errors import CalibrationError
 from systolith.compiler.float_ops import conv
 from systolith.compiler.interp import run_float
 from systolith.compiler.ir import Graph
+from systolith.compiler.observe import BINS, CHUNK
 from systolith.compiler.passes.prepare import prepare_float
 from systolith.compiler.quantise_config import Method, QuantiseConfig
 from tests.support.float_models import ModelBuilder, random_feeds, read

@@ -14,7 +14,7 @@ def test_defaults() -> None:
         8,
         8,
         32,
-        "mse",
+        "auto",
         True,
     )
 
@@ -32,7 +32,11 @@ def test_tables_come_from_the_arch() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "entropy"}, "calibration method 'entropy'; accepted: min-max, percentile, mse"),
+        ({"method": "best"}, "calibration method 'best'; accepted: auto, min-max, percentile, entropy, mse"),
+        ({"equalise": "yes"}, "equalise 'yes'; accepted: auto, on, off"),
+        ({"rounding": "up"}, "rounding 'up'; accepted: auto, nearest, reconstruct"),
+        ({"layer_bits": {"a": 9}}, r"9-bit weights for a; accepted: 2\.\.8, what the engine multiplies"),
+        ({"default_bits": 1}, r"1-bit weights for all layers; accepted: 2\.\.8"),
         ({"percentile": 101.0}, "percentile 101.0; accepted: above 50, up to 100"),
         ({"percentile": float("nan")}, "percentile nan; accepted"),
         ({"weight_bits": 1}, r"weight_bits 1; accepted: 2\.\.16"),
@@ -43,3 +47,16 @@ def test_tables_come_from_the_arch() -> None:
 def test_refusals(options: dict[str, Any], message: str) -> None:
     with pytest.raises(QuantisationError, match=message):
         QuantiseConfig(**options)
+
+
+def test_bits_of_a_layer() -> None:
+    config = QuantiseConfig(default_bits=4, layer_bits={"first": 8})
+    assert [config.bits_of(name) for name in ("first", "other")] == [8, 4]
+    assert QuantiseConfig(weight_bits=6).bits_of("other") == 6
+
+
+def test_layers_of_few_bits_are_reconstructed() -> None:
+    config = QuantiseConfig(default_bits=4, layer_bits={"first": 8})
+    assert [config.reconstructs(name) for name in ("first", "other")] == [False, True]
+    assert config.with_(rounding="reconstruct").reconstructs("first")
+    assert not config.with_(rounding="nearest").reconstructs("other")

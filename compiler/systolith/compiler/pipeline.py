@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from systolith.spec.arch import Arch
 from systolith.spec.image import Program
 
-from .calibrate import calibrate
+from .choose_method import Progress, no_progress
 from .errors import CalibrationError
 from .frontend.input_shapes import Shapes
 from .frontend.load import load_model
@@ -24,11 +24,12 @@ from .passes.fuse_add import fuse_add
 from .passes.fuse_table import fuse_table
 from .passes.legalise import legalise
 from .passes.prepare import prepare_float
-from .quantise import quantise
 from .quantise_config import QuantiseConfig
+from .quantise_float import quantise_float
 from .verify import is_integer_level, verify
+from .weight_search import Allowance
 
-__all__ = ["Compiled", "Observer", "compile_network", "import_network", "quantise_network"]
+__all__ = ["Compiled", "Observer", "compile_network", "import_network", "quantise_network", "simplify"]
 
 Observer = Callable[[str, Graph], None]
 """Told each step's name and the graph it made."""
@@ -47,6 +48,9 @@ class Compiled:
     network: Graph
     """The integer network that the program computes, bit for bit."""
     program: Program
+    decisions: Mapping[str, Any] = field(default_factory=dict)
+    """What quantisation decided, by measurement or as told (:class:`~systolith.compiler.quantise_float.Quantised`);
+    empty for a network that came quantised."""
 
 
 def import_network(
@@ -79,12 +83,26 @@ def quantise_network(
         QuantisationError, UnsupportedModel: it cannot be expressed in the integers asked for.
     """
     if not is_integer_level(graph):
-        if data is None:
-            raise CalibrationError(f"network {graph.name!r} is float; give calibration inputs (--calib DATA.npz)")
-        graph = legalise(graph, tables=config.tables)
-        observe("legalise", graph)
-        graph = quantise(graph, calibrate(graph, data, config), config)
+        graph = _legal(graph, config, observe)
+        graph = quantise_float(graph, _given(graph, data), config).network
         observe("quantise", graph)
+    return simplify(graph, observe)
+
+
+def _given(graph: Graph, data: Mapping[str, NDArray[Any]] | None) -> Mapping[str, NDArray[Any]]:
+    if data is None:
+        raise CalibrationError(f"network {graph.name!r} is float; give calibration inputs (--calib DATA.npz)")
+    return data
+
+
+def _legal(graph: Graph, config: QuantiseConfig, observe: Observer) -> Graph:
+    graph = legalise(graph, tables=config.tables)
+    observe("legalise", graph)
+    return graph
+
+
+def simplify(graph: Graph, observe: Observer = _nobody) -> Graph:
+    """The integer level's passes in their order, verifying after each."""
     for step in (drop_requant, fuse_add, fuse_table):
         graph = step(graph)
         verify(graph, f"pass {step.__name__}")
@@ -100,6 +118,9 @@ def compile_network(
     observe: Observer = _nobody,
     *,
     shapes: Shapes | None = None,
+    allowance: Allowance | None = None,
+    labels: Callable[[Graph], NDArray[Any] | None] = lambda graph: None,
+    progress: Progress = no_progress,
 ) -> Compiled:
     """Import, quantise if need be, simplify, tile and emit.
 
@@ -111,10 +132,21 @@ def compile_network(
         config: options of the quantisation; by default those of ``arch``.
         observe: called after every step.
         shapes: sizes of inputs whose shape is dynamic.
+        allowance: lets the bits of the weights be chosen by layer.
+        labels: given the imported network, the classes (B,) of its calibration inputs, if known, for that choice.
+        progress: told each measurement that quantisation makes.
 
     Raises:
         CompileError: one line that names what is at fault and the way out.
     """
     source = import_network(path, observe, weight_bits=arch.weight_bits, shapes=shapes)
-    network = quantise_network(source, samples(source), config or QuantiseConfig.for_arch(arch), observe)
-    return Compiled(source, network, lower(network, arch))
+    data, decisions, network = samples(source), {}, source
+    if not is_integer_level(source):
+        options = config or QuantiseConfig.for_arch(arch)
+        classes = labels(source) if allowance else None
+        legal = _legal(source, options, observe)
+        made = quantise_float(legal, _given(source, data), options, allowance, classes, progress)
+        network, decisions = made.network, dict(made.decisions)
+        observe("quantise", network)
+    network = simplify(network, observe)
+    return Compiled(source, network, lower(network, arch), decisions)

@@ -66,6 +66,15 @@ class Builder:
         """The mean input of a layer with weights."""
         return self._calibration.means[node.name]
 
+    def covariance(self, node: Node) -> NDArray[np.float64] | None:
+        """The covariance of what a layer's kernel meets; None where its weights are rounded to nearest."""
+        return self._calibration.covariances.get(node.name) if self.config.reconstructs(node.name) else None
+
+    def weight_width(self, node: Node) -> dict[str, int]:
+        """The attribute ``weight_bits`` of a layer whose weights are narrower than the engine's, else nothing."""
+        bits = self.config.bits_of(node.name)
+        return {} if bits == self.config.weight_bits else {"weight_bits": bits}
+
     def alias(self, name: str, source: Tensor, params: QParams | None = None) -> None:
         """Let ``name`` stand for ``source``, elements in NCHW order; ``params`` if its integers mean something else."""
         self._sources[name] = source.name
@@ -86,11 +95,18 @@ class Builder:
         """A tensor whose integers cover its calibrated range; its scale is at least ``least_scale``."""
         low, high = self._calibration.ranges[name]
         bits = self.config.act_bits
+        if self.config.symmetric:
+            return self._define_symmetric(name, max(-low, high), least_scale)
         levels = (1 << bits) - 1
         scale = max((high - low) / levels, least_scale) or 1.0
         smallest = -(1 << (bits - 1))
         zero_point = min(max(round(smallest - low / scale), smallest), smallest + levels)
         return self.define_like(name, QParams(scale, zero_point, bits))
+
+    def _define_symmetric(self, name: str, peak: float, least_scale: float) -> QParams:
+        bits = self.config.act_bits
+        scale = max(peak / ((1 << (bits - 1)) - 1), least_scale) or 1.0
+        return self.define_like(name, QParams(scale, 0, bits))
 
     def inner(self, node: Node, role: str, shape: tuple[int, ...], params: QParams) -> str:
         """A tensor within the integer form of ``node`` that the float network does not have; its name."""

@@ -58,10 +58,10 @@ def _emit(builder: Builder, node: Node, weight: Floats, geometry: dict[str, Any]
     params = builder.params(node.inputs[0])
     bias = _bias(builder, node, len(weight))
     means = _mean_input(builder.means(node), weight, geometry["group"])
-    layer = quantise_weights(node.name, weight, bias, means, params, builder.config)
+    layer = quantise_weights(node.name, weight, bias, means, params, builder.config, builder.covariance(node))
     products = params.scale * layer.scale
     result = builder.define(node.outputs[0], builder.factor_scale(float(products.max())))
     lo, hi = builder.bounds(node, result)
     constants = {"weight": layer.weight, "bias": layer.bias, "factor": products / result.scale}
     names = {role: builder.constant(node, role, value) for role, value in constants.items()}
-    builder.emit(node, "QConv", (source.name,), {**names, **geometry, "lo": lo, "hi": hi})
+    builder.emit(node, "QConv", (source.name,), {**names, **geometry, **builder.weight_width(node), "lo": lo, "hi": hi})

@@ -2,9 +2,10 @@
 """Integers for the weights and bias of one layer, and the proof that its sums fit the accumulator.
 
 Weights are symmetric, one scale per output channel: of the scales that clip the largest weights by up to half, the one
-with the smallest squared error. The bias has the accumulator's scale, ``input_scale * weight_scale``, and takes back
-what rounding the weights adds to the output on average (bias correction, Nagel et al., *Data-Free Quantization Through
-Weight Equalization and Bias Correction*, 2019, section 4.2, with measured means).
+with the smallest squared error. They are rounded to nearest or, given the covariance of what they meet, so that the
+output changes least (:mod:`.reconstruct`). The bias has the accumulator's scale, ``input_scale * weight_scale``, and
+takes back what rounding the weights adds to the output on average (bias correction, Nagel et al., *Data-Free
+Quantization Through Weight Equalization and Bias Correction*, 2019, section 4.2, with measured means).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from .errors import QuantisationError
 from .ir import QParams
 from .quantise_config import QuantiseConfig
+from .reconstruct import reconstruct
 
 __all__ = ["QuantisedWeights", "quantise_weights"]
 
@@ -37,26 +39,37 @@ class QuantisedWeights:
 
 
 def quantise_weights(
-    name: str, weight: Floats, bias: Floats, mean_input: Floats, source: QParams, config: QuantiseConfig
+    name: str,
+    weight: Floats,
+    bias: Floats,
+    mean_input: Floats,
+    source: QParams,
+    config: QuantiseConfig,
+    covariance: Floats | None = None,
 ) -> QuantisedWeights:
     """Quantise a layer.
 
     Args:
-        name: the layer's node, for the refusal.
+        name: the layer's node, for its bits and for the refusal.
         weight: real weights (O, I/group, kh, kw).
         bias: real bias (O).
         mean_input: what each weight meets on average, of the weights' shape.
         source: the quantisation of the layer's input.
         config: bits and granularity.
+        covariance: of what each group's kernel meets, (group, K, K), if the weights shall be reconstructed.
 
     Raises:
         QuantisationError: a sum can overflow the accumulator.
     """
-    top = (1 << (config.weight_bits - 1)) - 1
+    top = (1 << (config.bits_of(name) - 1)) - 1
     scale = _filled(_scales(weight.reshape(len(weight), -1), top, per_channel=config.per_channel))
     rounded = _rounded(weight, scale, top)
-    scale = np.maximum(scale, _least_scale(rounded, bias, source, config))
-    rounded = _rounded(weight, scale, top)
+    if covariance is not None and config.per_channel:
+        rounded, scale = reconstruct(weight, scale, top, covariance)
+    least = _least_scale(rounded, bias, source, config)
+    enough = (scale >= least).reshape(-1, 1, 1, 1)
+    scale = np.maximum(scale, least)
+    rounded = np.where(enough, rounded, _rounded(weight, scale, top))
     bias = bias - _mean_shift(weight, rounded, scale, mean_input)
     integers = np.rint(bias / (source.scale * scale)).astype(np.int64)
     _check_sums(name, rounded, integers, source, config)
@@ -122,6 +135,6 @@ def _check_sums(name: str, weight: Ints, bias: Ints, source: QParams, config: Qu
     if needed > config.acc_bits:
         raise QuantisationError(
             f"node {name!r}: sums of output channel {worst} ({weight[0].size} products of {source.bits}-bit "
-            f"activations and {config.weight_bits}-bit weights) need {needed} accumulator bits; accepted: "
+            f"activations and {config.bits_of(name)}-bit weights) need {needed} accumulator bits; accepted: "
             f"{config.acc_bits}; use an arch with a wider acc_bits or narrower weights"
         )

@@ -11,15 +11,18 @@ from systolith.boards.host.backend import BoardBackend
 from systolith.boards.host.client import BoardClient
 from systolith.compiler.ir import Graph
 from systolith.compiler.quantise_config import QuantiseConfig
+from systolith.compiler.weight_search import Allowance
 from systolith.spec.arch import Arch, load_arch
 from systolith.spec.image import Program
 from systolith.testbench.runner.backend import RtlSimulator
 
+from .accuracy_report import measure_accuracy
 from .build_folder import BuildFolder
 from .flow import Compiled, compile
 from .network import IsaBackend, ReferenceBackend, engine_feeds, outputs_of
 
 __all__ = [
+    "Allowance",
     "Arch",
     "BoardBackend",
     "BoardClient",
@@ -34,5 +37,6 @@ __all__ = [
     "compile",
     "engine_feeds",
     "load_arch",
+    "measure_accuracy",
     "outputs_of",
 ]

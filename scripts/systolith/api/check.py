@@ -156,7 +156,7 @@ def _attempt(found: Check, model: onnx.ModelProto, name: str, calibration: str |
         graph = import_model(inferred, name, weight_bits=found.arch.weight_bits)
         graph = graph if is_integer_level(graph) else prepare_float(graph)
         data = _data(graph, {value.name for value in found.model.graph.input}, calibration)
-        found.network = quantise_network(graph, data, QuantiseConfig.for_arch(found.arch))
+        found.network = quantise_network(graph, data, QuantiseConfig.for_arch(found.arch, method="mse", equalise="off"))
         lower(found.network, found.arch)
     except CalibrationError:
         raise

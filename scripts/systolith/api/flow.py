@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from systolith.compiler.calibration_data import load_samples
 from systolith.compiler.frontend.input_shapes import Shapes
 from systolith.compiler.ir import Graph
+from systolith.compiler.labels import calibration_labels, load_labels
 from systolith.compiler.pipeline import compile_network
 from systolith.compiler.quantise_config import QuantiseConfig
+from systolith.compiler.weight_search import Allowance
 from systolith.hdl.emit import emit_verilog
 from systolith.spec.arch import Arch, load_arch
 from systolith.spec.image import Program
@@ -49,6 +51,8 @@ class Compiled:
     """The integer network that the program computes, bit for bit."""
     samples: Mapping[str, NDArray[Any]]
     """Up to :data:`SAMPLES` calibration inputs, one array (N, ...) per input; empty if there were none."""
+    decisions: Mapping[str, Any] = field(default_factory=dict)
+    """What quantisation decided (:class:`~systolith.compiler.quantise_float.Quantised`); empty if it came quantised."""
 
     def write(self, folder: Path, step: Step = no_step) -> BuildFolder:
         """Write everything, Verilog and report included, into a build folder that appears complete or not at all.
@@ -58,7 +62,7 @@ class Compiled:
         """
         with fresh_folder(folder) as fresh:
             step("Verilog", len(_STEPS) - 1, len(_STEPS))
-            figures = build_report(self.program, self.network)
+            figures = build_report(self.program, self.network) | {"quantisation": dict(self.decisions)}
             fresh.write(
                 program=self.program,
                 network=self.network,
@@ -76,6 +80,8 @@ def compile(
     calibration: str | Path | None = None,
     *,
     config: QuantiseConfig | None = None,
+    allowance: Allowance | None = None,
+    labels: str | Path | None = None,
     step: Step = no_step,
     shapes: Shapes | None = None,
 ) -> Compiled:
@@ -86,6 +92,9 @@ def compile(
         arch: a preset's name, a JSON file, or an :class:`~systolith.spec.arch.Arch`.
         calibration: an ``.npz`` or ``.npy`` file of real inputs, which a float network needs.
         config: options of the quantisation.
+        allowance: lets quantisation choose the bits of each layer's weights.
+        labels: a file with the classes of the calibration inputs, for that choice; by default they are looked for
+            beside the inputs.
         step: told the progress.
         shapes: sizes of inputs whose shape is dynamic, such as ``{"image": (1, 3, 32, 32)}``.
 
@@ -102,9 +111,30 @@ def compile(
         kept.update({name: values[:SAMPLES] for name, values in data.items()})
         return data
 
+    def read_labels(graph: Graph) -> NDArray[Any] | None:
+        return None if calibration is None else _labels(Path(calibration), labels, graph)
+
     def observe(name: str, graph: Graph) -> None:
         step(name, _STEPS.index(name) + 1, len(_STEPS))
 
+    def measuring(name: str, done: int, total: int) -> None:
+        step(name, _STEPS.index("quantise"), len(_STEPS))
+
     step("import", 0, len(_STEPS))
-    result = compile_network(Path(model), chosen, read, config, observe, shapes=shapes)
-    return Compiled(result.source, result.program, result.network, kept)
+    result = compile_network(
+        Path(model),
+        chosen,
+        read,
+        config,
+        observe,
+        shapes=shapes,
+        allowance=allowance,
+        labels=read_labels,
+        progress=measuring,
+    )
+    return Compiled(result.source, result.program, result.network, kept, result.decisions)
+
+
+def _labels(calibration: Path, labels: str | Path | None, graph: Graph) -> NDArray[Any] | None:
+    count = len(next(iter(load_samples(calibration, graph).values())))
+    return calibration_labels(calibration, graph, count) if labels is None else load_labels(Path(labels), count)

@@ -129,11 +129,23 @@ def _border(tensor: Figures) -> str:
     return f"{tensor['name']} {'x'.join(map(str, tensor['shape']))} ({kind}{scale})"
 
 
+def _quantisation(decided: Mapping[str, Any]) -> list[str]:
+    """What quantisation decided, in a line; none for a network that came quantised."""
+    if not decided:
+        return []
+    widths = sorted(set(decided["weight_bits"].values()))
+    parts = [f"ranges by {decided['method']}", *(["equalised"] if decided["equalised"] else [])]
+    parts.append(f"weights of {', '.join(map(str, widths))} bits")
+    parts.append(f"signal to noise {decided['snr']:.1f} dB on the calibration inputs")
+    return [f"quantise {', '.join(parts)}"]
+
+
 def report_view(figures: Figures) -> RenderableType:
     """The whole report, for a console."""
     tail = host_words(figures["host_tail"]) or "nothing"
     lines = [f"input   {_border(tensor)}" for tensor in figures["inputs"]]
     lines += [f"output  {_border(tensor)}" for tensor in figures["outputs"]]
+    lines += _quantisation(figures.get("quantisation") or {})
     lines.append(f"host    quantises inputs, dequantises outputs; after the run: {tail}")
     shares = counters_table(figures["attribution"], "MAC slots (R x C x cycles)")
     return Group(layer_table(figures), "", *lines, "", shares, "", _memory_table(figures))

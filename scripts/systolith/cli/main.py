@@ -23,6 +23,7 @@ COMMANDS = {
     "compile": "an ONNX network to a program, Verilog and a report",
     "simulate": "run a compiled network in an RTL simulator",
     "verify": "prove that reference, ISA model and RTL agree bit for bit",
+    "accuracy": "float against integers on labelled data, and which layers cost how much",
     "inspect": "look into a network or a build folder",
     "report": "roofline, time line, memory and utilisation, as a page and as text",
     "verilog": "the engine alone, as one Verilog file",

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import click
 
@@ -12,8 +11,8 @@ from systolith.api.flow import compile as compile_file
 from systolith.api.report import report_view
 from systolith.cli.console import json_option, out, steps, write_json
 from systolith.cli.options import model_options
+from systolith.cli.quantise_options import Choices, quantise_options
 from systolith.compiler.frontend.input_shapes import Shapes
-from systolith.compiler.quantise_config import Method, QuantiseConfig
 from systolith.spec.arch import load_arch
 
 __all__ = ["command"]
@@ -28,9 +27,7 @@ __all__ = ["command"]
     help="Real inputs (.npz or .npy, a batch in front); a float network needs some 50 to 200.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The build folder to write.")
-@click.option(
-    "--method", type=click.Choice(get_args(Method)), default="mse", show_default=True, help="How ranges are calibrated."
-)
+@quantise_options
 @model_options
 @json_option
 def command(
@@ -38,7 +35,7 @@ def command(
     arch: str,
     calib: Path | None,
     output: Path,
-    method: Method,
+    choices: Choices,
     shapes: Shapes,
     json_file: Path | None,
 ) -> None:
@@ -49,11 +46,20 @@ def command(
 
     \b
       systolith compile model.onnx --arch 16x16 --calib inputs.npz -o build/model
+      systolith compile model.onnx --arch 8x8 --calib inputs.npz --weights auto:4,8 --max-drop 0.5 -o build/model
     """
     chosen = load_arch(arch)
     with steps("compile") as step:
-        config = QuantiseConfig.for_arch(chosen, method=method)
-        compiled = compile_file(model, chosen, calib, config=config, step=step, shapes=shapes)
+        compiled = compile_file(
+            model,
+            chosen,
+            calib,
+            config=choices.config(chosen),
+            allowance=choices.allowance,
+            labels=choices.labels,
+            step=step,
+            shapes=shapes,
+        )
         folder = compiled.write(output, step)
     figures = folder.report()
     if not write_json(json_file, figures):

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choose the bits of each layer's weights: as few bytes as an allowed loss of quality permits.
+
+Each layer is first narrowed alone and the error at the network's outputs measured: its sensitivity. Then the layers are
+narrowed one after the other, the most bytes for the least error first, each step measured on the calibration samples
+and taken back if the network then loses more than allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .borders import HostStep
+from .calibrate import choose_ranges
+from .choose_method import Chosen, Progress, no_progress, spread
+from .errors import QuantisationError
+from .ir import Graph, Node
+from .observe import observe
+from .quality import Judge, Quality
+from .quantise import quantise
+
+__all__ = ["Allowance", "Narrowed", "narrow_weights", "weight_bytes"]
+
+Data = Mapping[str, NDArray[Any]]
+
+MEASURED = 512
+"""Samples that a loss is measured on, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """What the search may choose from, and what it may cost."""
+
+    bits: tuple[int, ...] = (4, 8)
+    """Widths of weights to choose from."""
+    max_drop: float = 0.5
+    """Most that narrower weights may cost on the calibration samples beyond what the widest do, in points (percent): of
+    samples classified as labelled; without labels, of samples classified as by the float network; for a network that
+    does not classify, of the error's power in that of the outputs."""
+
+    def __post_init__(self) -> None:
+        """Check the values; raises QuantisationError."""
+        if not self.bits or any(bits not in (2, 4, 8) for bits in self.bits):
+            raise QuantisationError(f"widths of weights {list(self.bits)}; accepted: some of 2, 4 and 8")
+        if not 0 <= self.max_drop <= 100:
+            raise QuantisationError(f"max-drop {self.max_drop}; accepted: 0..100 points")
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """What the search found."""
+
+    chosen: Chosen
+    """The network; its config has the bits of each layer."""
+    measure: str
+    """What a point of drop is: "top-1", "agreement" or "output error"."""
+    drop: float
+    """Points lost on the calibration samples by narrowing."""
+    bytes: int
+    """Of all weights."""
+    bytes_before: int
+    """With all weights at the widest width."""
+
+
+def weight_bytes(network: Graph, default_bits: int) -> int:
+    """Bytes of an integer network's weights, each layer rounded up."""
+    return sum(_bytes(network, node, node.attributes.get("weight_bits", default_bits)) for node in _layers(network))
+
+
+def _layers(network: Graph) -> list[Node]:
+    return [node for node in network.nodes if node.op == "QConv"]
+
+
+def _bytes(network: Graph, node: Node, bits: int) -> int:
+    return math.ceil(network.constant(node.attributes["weight"]).size * bits / 8)
+
+
+class _Scale:
+    """Turns a quality into points lost."""
+
+    def __init__(self, judge: Judge, *, classifies: bool) -> None:
+        self._judge = judge
+        self.name = "top-1" if judge.correct is not None else "agreement" if classifies else "output error"
+
+    def drop(self, quality: Quality) -> float:
+        return 100 * (quality.error if self.name == "output error" else quality.lost)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One layer from one width to the next narrower."""
+
+    layer: str
+    bits: int
+    saved: int
+    cost: float
+    """Error added, relative to the network at the widest widths."""
+
+
+def narrow_weights(
+    start: Chosen,
+    data: Data,
+    allowance: Allowance,
+    labels: NDArray[Any] | None = None,
+    progress: Progress = no_progress,
+) -> Narrowed:
+    """Lower the bits of as many weights as the allowance permits.
+
+    Args:
+        start: the network at the widest weights, all other options decided.
+        data: calibration samples, one array (B, ...) per input.
+        allowance: the widths and the loss.
+        labels: classes (B,) of the samples, if known.
+        progress: told each measurement.
+
+    Raises:
+        QuantisationError: a width is wider than the engine's weights.
+    """
+    widths = sorted(set(allowance.bits), reverse=True)
+    judge = Judge(
+        start.source, spread(data, MEASURED), None if labels is None else spread({"y": labels}, MEASURED)["y"]
+    )
+    scale = _Scale(judge, classifies=_classifies(start.source))
+    mixer = _Mixer(start, data, widths, progress)
+    bits = dict.fromkeys(mixer.layers, widths[0])
+    limit = scale.drop(judge.quality(mixer.network(bits), start.config)) + allowance.max_drop
+    for index, step in enumerate(steps := _steps(mixer, judge, widths, progress)):
+        progress("narrow the layers", index, len(steps))
+        tried = bits | {step.layer: step.bits}
+        # A layer that could not be narrowed by one width is not tried at the next.
+        reachable = bits[step.layer] == widths[widths.index(step.bits) - 1]
+        if reachable and scale.drop(judge.quality(mixer.network(tried), start.config)) <= limit:
+            bits = tried
+    chosen = mixer.chosen(bits)
+    quality = judge.quality(chosen.network, chosen.config)
+    before = sum(mixer.bytes_of(layer, widths[0]) for layer in bits)
+    after = sum(mixer.bytes_of(layer, width) for layer, width in bits.items())
+    return Narrowed(
+        replace(chosen, snr=quality.snr), scale.name, scale.drop(quality) - limit + allowance.max_drop, after, before
+    )
+
+
+def _classifies(graph: Graph) -> bool:
+    """Whether the host takes the largest element of the first output: a Softmax or an ArgMax follows."""
+    tail = graph.host_tail.get(graph.outputs[0], ())
+    return any(HostStep.parse(text).op in ("Softmax", "ArgMax") for text in tail)
+
+
+def _steps(mixer: _Mixer, judge: Judge, widths: Sequence[int], progress: Progress) -> list[_Step]:
+    """All steps, the cheapest byte first; those of a layer in order."""
+    plain = dict.fromkeys(mixer.layers, widths[0])
+    steps = []
+    for index, layer in enumerate(mixer.layers):
+        progress("sensitivity of the layers", index, len(mixer.layers))
+        last, cost = widths[0], 0.0
+        for width in widths[1:]:
+            error = judge.quality(mixer.network(plain | {layer: width}), mixer.config).error
+            saved = mixer.bytes_of(layer, last) - mixer.bytes_of(layer, width)
+            cost = max(cost, error / max(saved, 1))
+            steps.append(_Step(layer, width, saved, cost))
+            last = width
+    return sorted(steps, key=lambda step: step.cost)
+
+
+class _Mixer:
+    """The network with any mixture of widths, put together from the networks with one width each.
+
+    A layer's integers depend on its own width alone, as long as its output's scale does not.
+    """
+
+    def __init__(self, start: Chosen, data: Data, widths: Sequence[int], progress: Progress) -> None:
+        self.config, self._source = start.config, start.source
+        progress("run the calibration samples", 0, 0)
+        names = [node.name for node in start.source.nodes if node.op in ("Conv", "Gemm")]
+        self._seen = observe(start.source, data, names)
+        self._networks = {}
+        for index, width in enumerate(widths):
+            progress(f"quantise to {width} bits", index, len(widths))
+            self._networks[width] = self._quantised(dict.fromkeys(names, width))
+        self._nodes = {width: {node.name: node for node in net.nodes} for width, net in self._networks.items()}
+        self._widest = self._networks[widths[0]]
+        self.layers = [node.name for node in _layers(self._widest) if node.name in names and self._is_free(node)]
+
+    def _quantised(self, bits: Mapping[str, int]) -> Graph:
+        config = self.config.with_(layer_bits=bits)
+        return quantise(self._source, choose_ranges(self._source, self._seen, config), config)
+
+    def _is_free(self, node: Node) -> bool:
+        """Whether its output means the same at all widths."""
+        name = node.outputs[0]
+        return all(net.tensors[name] == self._widest.tensors[name] for net in self._networks.values())
+
+    def bytes_of(self, layer: str, bits: int) -> int:
+        """Of a layer's weights."""
+        return _bytes(self._widest, next(node for node in self._widest.nodes if node.name == layer), bits)
+
+    def network(self, bits: Mapping[str, int]) -> Graph:
+        """The network with layers at these widths, the others at the widest."""
+        nodes, constants = [], dict(self._widest.constants)
+        for node in self._widest.nodes:
+            other = self._nodes[bits[node.name]][node.name] if node.name in bits else node
+            nodes.append(other)
+            if node.name in bits:
+                source = self._networks[bits[node.name]].constants
+                constants |= {other.attributes[role]: source[other.attributes[role]] for role in _ROLES}
+        return self._widest.with_(nodes=tuple(nodes), constants=constants)
+
+    def chosen(self, bits: Mapping[str, int]) -> Chosen:
+        """The network quantised anew with these widths."""
+        config = self.config.with_(layer_bits=dict(bits))
+        return Chosen(self._quantised(bits), self._source, config, math.nan)
+
+
+_ROLES = ("weight", "bias", "factor")
