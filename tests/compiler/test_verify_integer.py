@@ -184,7 +184,7 @@ def test_refusals(broken: Graph, message: str) -> None:
         verify(broken)
 
 
-@pytest.mark.parametrize(("bits", "top"), [(8, 127), (4, 7), (2, 1)])
+@pytest.mark.parametrize(("bits", "top"), [(8, 127), (4, 7), (3, 3), (2, 1)])
 def test_weights_keep_the_bits_that_are_promised(bits: int, top: int) -> None:
     good = conv(weight_bits=bits)
     weight = np.zeros(good.constant("w").shape, dtype=np.int64)
@@ -195,9 +195,9 @@ def test_weights_keep_the_bits_that_are_promised(bits: int, top: int) -> None:
         verify(good.with_(constants={**good.constants, "w": weight}))
 
 
-@pytest.mark.parametrize("bits", [3, 16, 0, "4"])
+@pytest.mark.parametrize("bits", [1, 17, 0, "4"])
 def test_other_promises_are_refused(bits: object) -> None:
-    with pytest.raises(VerifyError, match=rf"weight_bits {bits!r} is none of 8, 4, 2"):
+    with pytest.raises(VerifyError, match=rf"weight_bits {bits!r} is not in 2\.\.16"):
         verify(conv(weight_bits=bits))
 
 

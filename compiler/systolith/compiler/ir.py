@@ -21,7 +21,7 @@ bound. Real factors are Python floats / float64; every back end turns them into 
 
         own = clamp(round(factor * (sum(w * (x - zero_x)) + bias)), lo, hi)
 
-    Optional: ``weight_bits`` (8, 4 or 2), the bits that the integers of ``weight`` fit; absent, the architecture's.
+    Optional: ``weight_bits`` (2 to 16), the bits that the integers of ``weight`` fit; absent, the architecture's.
     Padding contributes zero. Without a residual ``y = own + zero_y``. With one, ``add`` is an
     :class:`AddAttributes` and::
 

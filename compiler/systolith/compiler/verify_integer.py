@@ -33,8 +33,8 @@ FACTOR_LIMIT = float(1 << (_WIDTHS.headroom - _WIDTHS.guard))
 ADD_LIMIT = float(1 << (_WIDTHS.add_mult - _WIDTHS.add_post))
 """A factor of an add is below this, whatever the widths."""
 
-WEIGHT_BITS = (8, 4, 2)
-"""What a QConv's ``weight_bits`` may be."""
+WEIGHT_BITS = range(2, 17)
+"""What a QConv's ``weight_bits`` may be: what an engine may take."""
 
 _BOUNDS = frozenset({"lo", "hi"})
 _WINDOW = frozenset({"kernel", "strides", "pads"})
@@ -168,7 +168,7 @@ def _check_weight_bits(weight: NDArray[np.int64], bits: int | None) -> None:
     """The integers keep what ``weight_bits`` promises; absent, it promises nothing."""
     if bits is None:
         return
-    _expect(bits in WEIGHT_BITS, f"weight_bits {bits!r} is none of {', '.join(map(str, WEIGHT_BITS))}")
+    _expect(bits in WEIGHT_BITS, f"weight_bits {bits!r} is not in {WEIGHT_BITS[0]}..{WEIGHT_BITS[-1]}")
     low, high = weight_range(bits)
     reach = f"{weight.min(initial=0)}..{weight.max(initial=0)}"
     _expect(low <= weight.min(initial=0) and weight.max(initial=0) <= high, f"weights {reach} are not of {bits} bits")
