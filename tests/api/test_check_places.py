@@ -20,7 +20,7 @@ def node(op: str, name: str) -> onnx.NodeProto:
 
 
 NETWORK = network(
-    Node("QConv", "conv", ("x",), ("y",), {"table": "t"}, ("Conv", "Sigmoid")),
+    Node("QConv", "conv", ("x",), ("y",), {"table": "t"}, ("Div", "Conv", "Sigmoid")),
     Node("QTable", "tanh", ("y",), ("z",), {"table": "u"}, ("Tanh",)),
     Node("View", "flat", ("z",), ("w",), {}, ("Reshape",)),
     Node("QConv", "split:part", ("w",), ("v",), {}, ("Conv",)),

@@ -76,9 +76,9 @@ def place_of(node: onnx.NodeProto, network: Graph | None, refused: Collection[st
     own = [
         made for made in network.nodes if made.op != "View" and made.name.partition(":")[0] == name.partition(":")[0]
     ]
-    if any(_is_table(made) for made in own) or any(_in_table(made, node.op_type) for made in network.nodes):
-        return "table"
-    return "engine" if own else "folded"
+    if own:
+        return "table" if any(_is_table(made) for made in own) else "engine"
+    return "table" if any(_in_table(made, node.op_type) for made in network.nodes) else "folded"
 
 
 def _is_table(node: Node) -> bool:
