@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random float ONNX models for hypothesis: branches, residual adds, shared weights, odd shapes, elementwise chains.
+"""Random float ONNX models for hypothesis: branches, sums, concatenation, shared weights, odd shapes, chains.
 
 A model grows from a pool of tensors: each step applies an operator to one of them (preferably a late one) and adds its
 result to the pool. What nothing reads at the end are the outputs. All choices are hypothesis', so that a failing model
@@ -159,6 +159,24 @@ def _join(m: RandomModel, x: str) -> None:
     m.add(("Add", "Sub")[m.number(0, 1)], x, other)
 
 
+def _concat(m: RandomModel, x: str) -> None:
+    shape = m.pool[x]
+    others = [name for name, other in m.pool.items() if other[2:] == shape[2:] and len(other) == len(shape)]
+    other = others[m.number(0, len(others) - 1)]
+    if shape[1] + m.pool[other][1] <= 12:
+        m.add("Concat", x, other, shape=(1, shape[1] + m.pool[other][1], *shape[2:]), axis=1)
+
+
+def _transposed(m: RandomModel, x: str) -> None:
+    _, channels, height, width = m.pool[x]
+    if max(height, width) > 8:
+        return
+    kernel, strides = [m.number(1, 3) for _ in range(2)], [m.number(1, 2) for _ in range(2)]
+    outputs = m.number(1, 4)
+    size = [(length - 1) * stride + k for length, stride, k in zip((height, width), strides, kernel, strict=True)]
+    m.add("ConvTranspose", x, m.weight(channels, outputs, *kernel), shape=(1, outputs, *size), strides=strides)
+
+
 def _curve(m: RandomModel, x: str) -> None:
     kind = m.number(0, 7)
     if kind == 0:
@@ -181,7 +199,7 @@ def _dense(m: RandomModel, x: str) -> None:
     m.add("Gemm", flat, m.weight(size, outputs), m.builder.weights(outputs), shape=(1, outputs))
 
 
-_IMAGE = (_conv, _conv, _pool, _scale, _norm, _bound, _slope, _join)
+_IMAGE = (_conv, _conv, _pool, _scale, _norm, _bound, _slope, _join, _concat, _transposed)
 _VECTOR = (_dense, _scale, _bound, _slope, _join)
 
 
