@@ -18,6 +18,7 @@ from .ir import Graph
 from .observe import Observation, observe
 from .quantise_config import Method, QuantiseConfig
 from .ranges import Range, choose_range
+from .response import response
 
 __all__ = ["Calibration", "calibrate", "choose_ranges"]
 
@@ -55,7 +56,7 @@ def calibrate(graph: Graph, data: Mapping[str, NDArray[Any]], config: QuantiseCo
 def choose_ranges(graph: Graph, seen: Observation, config: QuantiseConfig) -> Calibration:
     """A range for every tensor from what was seen; zero is in it: padding and a fused Relu need it exactly."""
     ranges = {
-        name: ends if name in graph.inputs else choose_range(seen.counts[name], *ends, config)
+        name: ends if name in graph.inputs else choose_range(seen.counts[name], *ends, config, response(graph, name))
         for name, ends in seen.extremes.items()
     }
     with_zero = {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in ranges.items()}

@@ -9,11 +9,15 @@ tensor's own by the Kullback-Leibler divergence (Migacz, *8-bit Inference with T
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .observe import BINS, bin_range
 from .quantise_config import QuantiseConfig
+from .response import Function, error_through
 
 __all__ = ["Range", "choose_range"]
 
@@ -24,8 +28,13 @@ _SHARES = np.linspace(1.0, 0.3, 57)
 """Shares of the seen range that are tried at either end."""
 
 
-def choose_range(counts: NDArray[np.int64], low: float, high: float, config: QuantiseConfig) -> Range:
-    """The range of a tensor seen in ``[low, high]`` with the histogram ``counts``; "auto" is as "mse" here."""
+def choose_range(
+    counts: NDArray[np.int64], low: float, high: float, config: QuantiseConfig, function: Function | None = None
+) -> Range:
+    """The range of a tensor seen in ``[low, high]`` with the histogram ``counts``; "auto" is as "mse" here.
+
+    With "mse" the error is that of ``function``, where one is all that reads the tensor (:mod:`.response`).
+    """
     edges = np.linspace(*bin_range(low, high), BINS + 1)
     if config.method == "min-max":
         return low, high
@@ -34,7 +43,7 @@ def choose_range(counts: NDArray[np.int64], low: float, high: float, config: Qua
     full, levels = (min(low, 0.0), max(high, 0.0)), 1 << config.act_bits
     if config.method == "entropy":
         return _least_divergence(counts, edges, full, levels)
-    return _least_error(counts, edges, full, levels)
+    return _least_error(counts, edges, full, levels, function)
 
 
 def _percentile(counts: NDArray[np.int64], edges: Floats, percentile: float) -> Range:
@@ -49,13 +58,18 @@ def _ends(full: Range) -> tuple[Floats, Floats]:
     return low * (_SHARES if low < 0 else _SHARES[:1]), high * (_SHARES if high > 0 else _SHARES[:1])
 
 
-def _least_error(counts: NDArray[np.int64], edges: Floats, full: Range, levels: int) -> Range:
-    """The best of a grid of ranges."""
+def _least_error(
+    counts: NDArray[np.int64], edges: Floats, full: Range, levels: int, function: Function | None
+) -> Range:
+    """The best of a grid of ranges; of a third as many ends where each error takes a function's values."""
     centres, weights = (edges[:-1] + edges[1:]) / 2, counts / counts.sum()
     lows, highs = _ends(full)
+    error: Callable[..., Floats] = _error
+    if function is not None:
+        lows, highs, error = lows[::3], highs[::3], partial(error_through, function)
     used = weights > 0
     best = min(
-        ((_error(centres[used], weights[used], low, highs, levels), low) for low in lows),
+        ((error(centres[used], weights[used], low, highs, levels), low) for low in lows),
         key=lambda item: float(item[0].min()),
     )
     return float(best[1]), float(highs[int(best[0].argmin())])
