@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from systolith.compiler.reconstruct import added_power, reconstruct
+from systolith.compiler.reconstruct import added_power, pass_on, reconstruct
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +41,15 @@ def test_outputs_change_less_than_by_rounding_to_nearest(group: int, bits: int) 
     after = added_power(weight, integers, fitted, covariance)
     assert (after < before).all()
     assert after.sum() < 0.5 * before.sum()
+
+
+@pytest.mark.parametrize("group", [1, 2, 6])
+def test_passing_errors_on_is_better_already(group: int) -> None:
+    weight, scale, top, covariance = layer(group)
+    rows = pass_on(weight.reshape(group, -1, 36), scale.reshape(group, -1), top, covariance)
+    integers = rows.astype(np.int64).reshape(weight.shape)
+    before = added_power(weight, nearest(weight, scale, top), scale, covariance)
+    assert added_power(weight, integers, scale, covariance).sum() < 0.7 * before.sum()
 
 
 def test_power_is_the_variance_of_the_error() -> None:

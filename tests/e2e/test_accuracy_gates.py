@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantisation keeps the accuracy of trained networks: held to figures, on data that calibration has not seen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from systolith.api.bundled import DIGITS, digits_test, network_file
+from systolith.compiler.calibration_data import load_samples
+from systolith.compiler.ir import Graph
+from systolith.compiler.passes.legalise import legalise
+from systolith.compiler.pipeline import import_network, simplify
+from systolith.compiler.quality import float_outputs, integer_outputs
+from systolith.compiler.quantise_config import QuantiseConfig
+from systolith.compiler.quantise_float import Quantised, quantise_float
+from systolith.compiler.weight_search import Allowance
+
+ZOO = Path(os.environ.get("SYSTOLITH_ZOO", ""))
+needs_zoo = [
+    pytest.mark.zoo,
+    pytest.mark.skipif(not os.environ.get("SYSTOLITH_ZOO"), reason="SYSTOLITH_ZOO does not name a folder of networks"),
+]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a network is calibrated with and judged on."""
+
+    calibration: Array
+    classes: Array | None
+    samples: Array
+    labels: Array
+
+
+def _data(name: str) -> dict[str, Array]:
+    with np.load(ZOO / "data" / f"{name}.npz") as data:
+        return {key: data[key] for key in data.files}
+
+
+def _images(values: Array) -> Array:
+    return np.moveaxis(values, 3, 1).astype(np.float32)
+
+
+def _resnet8() -> Case:
+    known, test = _data("cifar10_train_lossless"), _data("cifar10_eval_lossless")
+    return Case(_images(known["x"][:100]), known["y"][:100], _images(test["x"]), test["y"])
+
+
+def _ds_cnn() -> Case:
+    """The last rows calibrate; all 800 are judged, as the float network's figure is of all."""
+    data = _data("kws")
+    x = ((data["x_int8"].astype(np.float32) - 83) * np.float32(0.5847029))[:, None]
+    return Case(x[700:], data["y"][700:], x, data["y"])
+
+
+def _str_ww() -> Case:
+    data = _data("str_ww_calib")
+    return Case(data["x"], data["y"], data["x"], data["y"])
+
+
+CASES: dict[str, Callable[[], Case]] = {"resnet8": _resnet8, "ds_cnn": _ds_cnn, "str_ww": _str_ww}
+LEAST = {"resnet8": 0.884, "ds_cnn": 0.908, "str_ww": 41 / 45}
+
+
+def _source(name: str) -> Graph:
+    return legalise(import_network(ZOO / "float" / f"{name}.onnx"), tables=False)
+
+
+def _integers(made: Quantised, samples: Array) -> Array:
+    network = simplify(made.network)
+    return integer_outputs(network, {network.inputs[0]: samples}, made.config)[network.outputs[0]]
+
+
+def _top1(outputs: Array, labels: Array) -> float:
+    return float((outputs.reshape(len(outputs), -1).argmax(axis=1) == labels).mean())
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs_zoo) for name in CASES])
+def test_eight_bits_keep_the_accuracy(name: str) -> None:
+    source, case = _source(name), CASES[name]()
+    made = quantise_float(source, {source.inputs[0]: case.calibration}, QuantiseConfig())
+    assert _top1(_integers(made, case.samples), case.labels) >= LEAST[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "max_drop"), [pytest.param("resnet8", 1.0, marks=needs_zoo), pytest.param("ds_cnn", 1.5, marks=needs_zoo)]
+)
+def test_narrow_weights_keep_it_within_a_point_and_a_half(name: str, max_drop: float) -> None:
+    source, case = _source(name), CASES[name]()
+    data = {source.inputs[0]: case.calibration}
+    made = quantise_float(source, data, QuantiseConfig(), Allowance(max_drop=max_drop), case.classes)
+    as_float = _top1(float_outputs(source, {source.inputs[0]: case.samples})[source.outputs[0]], case.labels)
+    assert _top1(_integers(made, case.samples), case.labels) >= as_float - 0.015
+    assert made.decisions["weight_bytes"] <= 0.6 * made.decisions["search"]["bytes_before"]
+
+
+def _resized(values: Array, size: int) -> Array:
+    """Images (B, H, W, 3) by nearest neighbours."""
+    rows, columns = (np.arange(size) * length // size for length in values.shape[1:3])
+    return values[:, rows][:, :, columns]
+
+
+@pytest.mark.parametrize("name", [pytest.param("mobilenet_v1_025", marks=needs_zoo)])
+def test_mobilenet_agrees_with_its_float_network(name: str) -> None:
+    source, own = _source(name), _images(_data("vww_samples")["x"]) / 255
+    others = _images(_resized(_data("cifar10_eval_lossless")["x"][:100], 96)) / 255
+    made = quantise_float(source, {source.inputs[0]: own}, QuantiseConfig())
+    for samples in (own, others):
+        exact = float_outputs(source, {source.inputs[0]: samples})[source.outputs[0]]
+        assert _top1(_integers(made, samples), exact.reshape(len(exact), -1).argmax(axis=1)) >= 0.95
+
+
+@pytest.mark.parametrize("name", [pytest.param("ad_autoencoder", marks=needs_zoo)])
+def test_the_autoencoder_s_reconstruction_error_stays(name: str) -> None:
+    """Inputs over the range that the network was made for, -67 to 2 dB."""
+    source, rng = _source(name), np.random.default_rng(0)
+    known, samples = (rng.uniform(-67, 2, (count, 640)).astype(np.float32) for count in (100, 300))
+    made = quantise_float(source, {source.inputs[0]: known}, QuantiseConfig())
+    exact = float_outputs(source, {source.inputs[0]: samples})[source.outputs[0]]
+    errors = [float(((outputs - samples) ** 2).mean()) for outputs in (exact, _integers(made, samples))]
+    assert errors[1] == pytest.approx(errors[0], rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "digits_mlp"])
+@pytest.mark.parametrize("allowance", [None, Allowance(max_drop=0.5)], ids=["8 bits", "auto"])
+def test_digits_keep_their_accuracy(name: str, allowance: Allowance | None) -> None:
+    source, (images, labels) = import_network(network_file(name)), digits_test()
+    made = quantise_float(source, load_samples(DIGITS, source), QuantiseConfig(), allowance)
+    as_float = _top1(float_outputs(source, {source.inputs[0]: images})[source.outputs[0]], labels)
+    drop = as_float - _top1(_integers(made, images), labels)
+    assert drop <= (0.005 if allowance is None else 0.015)
+    if allowance is not None:
+        assert made.decisions["weight_bytes"] <= 0.6 * made.decisions["search"]["bytes_before"]
