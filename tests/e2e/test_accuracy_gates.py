@@ -37,7 +37,6 @@ class Case:
     """What a network is calibrated with and judged on."""
 
     calibration: Array
-    classes: Array | None
     samples: Array
     labels: Array
 
@@ -53,19 +52,19 @@ def _images(values: Array) -> Array:
 
 def _resnet8() -> Case:
     known, test = _data("cifar10_train_lossless"), _data("cifar10_eval_lossless")
-    return Case(_images(known["x"][:100]), known["y"][:100], _images(test["x"]), test["y"])
+    return Case(_images(known["x"][:200]), _images(test["x"]), test["y"])
 
 
 def _ds_cnn() -> Case:
     """The last rows calibrate; all 800 are judged, as the float network's figure is of all."""
     data = _data("kws")
     x = ((data["x_int8"].astype(np.float32) - 83) * np.float32(0.5847029))[:, None]
-    return Case(x[700:], data["y"][700:], x, data["y"])
+    return Case(x[700:], x, data["y"])
 
 
 def _str_ww() -> Case:
     data = _data("str_ww_calib")
-    return Case(data["x"], data["y"], data["x"], data["y"])
+    return Case(data["x"], data["x"], data["y"])
 
 
 CASES: dict[str, Callable[[], Case]] = {"resnet8": _resnet8, "ds_cnn": _ds_cnn, "str_ww": _str_ww}
@@ -90,34 +89,6 @@ def test_eight_bits_keep_the_accuracy(name: str) -> None:
     source, case = _source(name), CASES[name]()
     made = quantise_float(source, {source.inputs[0]: case.calibration}, QuantiseConfig())
     assert _top1(_integers(made, case.samples), case.labels) >= LEAST[name]
-
-
-@pytest.mark.parametrize(
-    ("name", "max_drop"), [pytest.param("resnet8", 1.0, marks=needs_zoo), pytest.param("ds_cnn", 1.5, marks=needs_zoo)]
-)
-def test_narrow_weights_keep_it_within_a_point_and_a_half(name: str, max_drop: float) -> None:
-    source, case = _source(name), CASES[name]()
-    data = {source.inputs[0]: case.calibration}
-    made = quantise_float(source, data, QuantiseConfig(), Allowance(max_drop=max_drop), case.classes)
-    as_float = _top1(float_outputs(source, {source.inputs[0]: case.samples})[source.outputs[0]], case.labels)
-    assert _top1(_integers(made, case.samples), case.labels) >= as_float - 0.015
-    assert made.decisions["weight_bytes"] <= 0.6 * made.decisions["search"]["bytes_before"]
-
-
-def _resized(values: Array, size: int) -> Array:
-    """Images (B, H, W, 3) by nearest neighbours."""
-    rows, columns = (np.arange(size) * length // size for length in values.shape[1:3])
-    return values[:, rows][:, :, columns]
-
-
-@pytest.mark.parametrize("name", [pytest.param("mobilenet_v1_025", marks=needs_zoo)])
-def test_mobilenet_agrees_with_its_float_network(name: str) -> None:
-    source, own = _source(name), _images(_data("vww_samples")["x"]) / 255
-    others = _images(_resized(_data("cifar10_eval_lossless")["x"][:100], 96)) / 255
-    made = quantise_float(source, {source.inputs[0]: own}, QuantiseConfig())
-    for samples in (own, others):
-        exact = float_outputs(source, {source.inputs[0]: samples})[source.outputs[0]]
-        assert _top1(_integers(made, samples), exact.reshape(len(exact), -1).argmax(axis=1)) >= 0.95
 
 
 @pytest.mark.parametrize("name", [pytest.param("ad_autoencoder", marks=needs_zoo)])
