@@ -94,12 +94,13 @@ class DeepMemory(wiring.Component):
         answer: Value = Const(0)
         first = 0
         for number, lines in enumerate(self._pieces):
-            here = Signal(name=f"here{number}")
-            m.d.comb += here.eq(address[clog2(lines) :] == first >> clog2(lines))
-            late = self._make_piece(
-                m, number, request | {"write": self._early(m, f"write{number}", self.write_en & here)}
+            # the address comes late: a write looks at its own, an answer at the register's
+            written, asked = (
+                line[clog2(lines) :] == first >> clog2(lines) for line in (self.write_addr, request["addr"])
             )
-            chosen = delayed(m, here, 1, self.latency, f"answers{number}")
+            write = self._early(m, f"write{number}", self.write_en & written)
+            late = self._make_piece(m, number, request | {"write": write})
+            chosen = delayed(m, asked, 1, self.latency - 1, f"answers{number}")
             answer = Mux(chosen, late, answer) if number else late
             first += lines
         m.d.comb += self.read_data.eq(answer)
