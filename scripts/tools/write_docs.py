@@ -11,7 +11,7 @@ from typing import Any
 from systolith.api.bench_nets import bench_nets
 from systolith.compiler.frontend.coverage import Coverage, coverage
 from systolith.spec.arch import PRESETS
-from systolith.spec.isa import document
+from systolith.spec.encoding import document
 
 DOCS = Path(__file__).parents[2] / "docs"
 END = "<!-- end -->"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a case is judged, on cases made here; the package's own run in tests/conformance."""
 
 from dataclasses import dataclass

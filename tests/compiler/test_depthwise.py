@@ -19,7 +19,8 @@ from systolith.compiler.lower import lower
 from systolith.compiler.model import predict
 from systolith.compiler.plan import Context, LayerPlan
 from systolith.spec.arch import PRESETS, Arch
-from systolith.spec.isa import Op, decode_program
+from systolith.spec.encoding import decode_program
+from systolith.spec.isa import Op
 from systolith.spec.link import Counter, Space
 from systolith.testbench.isa_model import IsaModel
 from tests.support.networks import NetworkBuilder

@@ -13,7 +13,8 @@ from systolith.compiler.lower import lower
 from systolith.compiler.overlap import overlap
 from systolith.spec import link
 from systolith.spec.arch import PRESETS, Arch
-from systolith.spec.isa import Op, decode_program
+from systolith.spec.encoding import decode_program
+from systolith.spec.isa import Op
 from systolith.spec.link import Space
 from tests.support.networks import NetworkBuilder, resnet8
 
@@ -141,7 +142,10 @@ def test_tensor_maps_carry_shape_and_quantisation() -> None:
     ("changes", "message"),
     [
         ({"weight_lines": 4096}, "weights memory: 4880 lines are needed, .*8x8' has 4096, 784 too many; .*'conv8'"),
-        ({"weight_lines": 4096}, "weight_lines=4880, weights of 4 bits, or a larger arch such as 'ulx3s-85f'"),
+        (
+            {"weight_lines": 4096},
+            "weight_lines=4880, 4-bit or 2-bit weights in some layers, or a larger arch such as 'ulx3s-85f'",
+        ),
         ({"param_lines": 32}, "params memory: 52 lines are needed, .* 20 too many; .*param_lines=52"),
         ({"program_words": 128}, "program memory: 450 lines are needed.*'conv0'.*acc_depth"),
         ({"acc_depth": 8, "dim_bits": 4}, "program memory: .*'conv0'"),

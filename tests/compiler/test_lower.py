@@ -16,7 +16,8 @@ from systolith.compiler.lower import lower, lower_as
 from systolith.compiler.passes.fuse_add import fuse_add
 from systolith.compiler.passes.fuse_table import fuse_table
 from systolith.spec.arch import PRESETS, Arch
-from systolith.spec.isa import Op, decode_program
+from systolith.spec.encoding import decode_program
+from systolith.spec.isa import Op
 from systolith.spec.link import Space
 from systolith.testbench.isa_model import IsaModel, read_tensor
 from tests.support.networks import NetworkBuilder, autoencoder, resnet8

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The onnx package's own node cases: no operator that is imported computes anything else than ONNX says."""
 
 import re

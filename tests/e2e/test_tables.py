@@ -15,7 +15,8 @@ from systolith.compiler.errors import CapacityError, UnsupportedModel
 from systolith.compiler.interp import run_float
 from systolith.compiler.interp_int import run_integer
 from systolith.spec.arch import PRESETS, Arch
-from systolith.spec.isa import Op, decode_program
+from systolith.spec.encoding import decode_program
+from systolith.spec.isa import Op
 from systolith.spec.link import Space
 from tests.support.float_models import ModelBuilder, random_feeds
 from tests.support.simulators import needs

@@ -17,8 +17,9 @@ from systolith.compiler.runtime import load_words, unpack_fields
 from systolith.hdl.engine import Engine
 from systolith.spec import link, timing
 from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.encoding import decode_program, encode_program
 from systolith.spec.image import Program
-from systolith.spec.isa import Op, decode_program, encode_program
+from systolith.spec.isa import Op
 from systolith.spec.link import DONE, Counter, Space
 from systolith.testbench.isa_model import IsaModel
 from systolith.testbench.job import LinkJob, LinkLog

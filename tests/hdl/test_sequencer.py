@@ -12,6 +12,7 @@ from amaranth.lib import data
 
 from systolith.hdl.sequencer import Sequencer
 from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.encoding import encode_program
 from systolith.spec.isa import (
     FIELDS,
     LINE_WORDS,
@@ -22,7 +23,6 @@ from systolith.spec.isa import (
     Section,
     Walk,
     descriptor_words,
-    encode_program,
     layout,
     lead_free,
     section_lines,

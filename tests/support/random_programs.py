@@ -14,8 +14,9 @@ from systolith.compiler.nest import Stride, make_loops, make_walk
 from systolith.compiler.overlap import overlap
 from systolith.spec import link
 from systolith.spec.arch import Arch
+from systolith.spec.encoding import encode_program
 from systolith.spec.image import Program
-from systolith.spec.isa import MASK_PLACES, Descriptor, Op, Walk, encode_program
+from systolith.spec.isa import MASK_PLACES, Descriptor, Op, Walk
 from systolith.spec.link import Space
 
 __all__ = ["ProgramBuilder", "random_lines"]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from systolith.spec.arch import PRESETS
-from systolith.spec.isa import decode_program
+from systolith.spec.encoding import decode_program
 from systolith.spec.link import Space
 from systolith.testbench.bound import cycle_bound
 from tests.support.programs import random_case

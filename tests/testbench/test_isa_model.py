@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from systolith.spec import link
 from systolith.spec.arch import PRESETS, Arch
+from systolith.spec.encoding import decode_program, encode_program
 from systolith.spec.fixed import LaneWidths, make_add_multiplier, make_scaler, requantise, residual_add
 from systolith.spec.image import Program, TensorMap
-from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, decode_program, encode_program
+from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk
 from systolith.spec.link import Space
 from systolith.testbench.isa_model import IsaModel, read_tensor, write_tensor
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from systolith.spec import link
 from systolith.spec.arch import NARROWABLE_BITS, PRESETS, Arch
+from systolith.spec.encoding import encode
 from systolith.spec.image import LayerInfo, Program, TensorMap
-from systolith.spec.isa import LINE_WORDS, Descriptor, IsaError, Op, descriptor_words, encode
+from systolith.spec.isa import LINE_WORDS, Descriptor, IsaError, Op, descriptor_words
 from systolith.spec.link import Space
 
 from .allocate import Placement

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from systolith.spec import timing
 from systolith.spec.arch import Arch
+from systolith.spec.encoding import decode_program
 from systolith.spec.image import Program
-from systolith.spec.isa import Descriptor, Op, Section, decode_program, lead_free, section_lines
+from systolith.spec.isa import Descriptor, Op, Section, lead_free, section_lines
 from systolith.spec.link import Counter, Space
 
 from .issue_model import IssueModel, output_pixels

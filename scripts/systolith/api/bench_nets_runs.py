@@ -13,8 +13,8 @@ from typing import Any
 from systolith.compiler.errors import CapacityError
 from systolith.compiler.model import predict, predict_descriptors
 from systolith.spec.arch import Arch
+from systolith.spec.encoding import decode_program
 from systolith.spec.image import Program
-from systolith.spec.isa import decode_program
 from systolith.spec.link import Counter, Space
 from systolith.testbench.runner.backend import RtlSimulator
 

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from systolith.compiler.ir import Graph, Node
 from systolith.compiler.model import predict
+from systolith.spec.encoding import decode_program, disassemble
 from systolith.spec.image import Program
-from systolith.spec.isa import decode_program, disassemble
 from systolith.spec.link import Counter, Space
 
 __all__ = ["graph_table", "host_words", "memory_map_table", "plain_table", "program_text", "tile_table"]

@@ -6,8 +6,9 @@ from __future__ import annotations
 from math import prod
 
 from systolith.spec.arch import Arch
+from systolith.spec.encoding import decode_program
 from systolith.spec.image import Program
-from systolith.spec.isa import Descriptor, decode_program
+from systolith.spec.isa import Descriptor
 from systolith.spec.link import Space
 
 __all__ = ["cycle_bound"]

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from systolith.spec import link
 from systolith.spec.arch import Arch
+from systolith.spec.encoding import decode_program
 from systolith.spec.image import Program, TensorMap
-from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, decode_program, output_counts
+from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, output_counts
 from systolith.spec.link import Space
 
 __all__ = ["IsaModel", "StoreTrace", "read_tensor", "write_tensor"]

@@ -10,8 +10,9 @@ from systolith.api.roofline.traffic import KINDS, Access, descriptor_traffic, to
 from systolith.compiler.lower import lower
 from systolith.compiler.model import predict
 from systolith.spec.arch import PRESETS
+from systolith.spec.encoding import decode_program
 from systolith.spec.image import Program
-from systolith.spec.isa import Op, decode_program
+from systolith.spec.isa import Op
 from systolith.spec.link import Counter, Space
 from systolith.testbench.isa_model import IsaModel
 from tests.support.networks import NetworkBuilder

@@ -8,8 +8,8 @@ from typing import Any
 
 from systolith.compiler.model import Prediction, predict
 from systolith.spec.arch import Arch
+from systolith.spec.encoding import decode_program
 from systolith.spec.image import LayerInfo, Program
-from systolith.spec.isa import decode_program
 from systolith.spec.link import Counter, Space
 
 from ..attribution import attribution, named

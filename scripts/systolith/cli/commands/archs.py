@@ -11,7 +11,7 @@ from rich.table import Table
 from systolith.api.views import plain_table
 from systolith.cli.console import json_option, out, write_json
 from systolith.spec.arch import PRESETS, Arch, load_arch
-from systolith.spec.isa import document
+from systolith.spec.encoding import document
 
 __all__ = ["command"]
 
