@@ -91,6 +91,22 @@ def test_eight_bits_keep_the_accuracy(name: str) -> None:
     assert _top1(_integers(made, case.samples), case.labels) >= LEAST[name]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "least"), [pytest.param("resnet8", 0.875, marks=needs_zoo), pytest.param("ds_cnn", 0.895, marks=needs_zoo)]
+)
+def test_four_bits_inside_keep_the_accuracy_within_one_and_a_half_points(name: str, least: float) -> None:
+    """The first and the last layer, which have few weights, keep 8 bits."""
+    source, case = _source(name), CASES[name]()
+    layers = [node.name for node in source.nodes if node.op in ("Conv", "Gemm")]
+    config = QuantiseConfig(method="mse", equalise="off", default_bits=4, layer_bits={layers[0]: 8, layers[-1]: 8})
+    made = quantise_float(source, {source.inputs[0]: case.calibration[:100]}, config)
+    assert made.decisions["weight_bytes"] <= 0.6 * sum(
+        source.constant(node.inputs[1]).size for node in source.nodes if node.name in layers
+    )
+    assert _top1(_integers(made, case.samples), case.labels) >= least
+
+
 @pytest.mark.parametrize("name", [pytest.param("ad_autoencoder", marks=needs_zoo)])
 def test_the_autoencoder_s_reconstruction_error_stays(name: str) -> None:
     """Inputs over the range that the network was made for, -67 to 2 dB."""
