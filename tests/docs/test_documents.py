@@ -27,7 +27,7 @@ from systolith.spec.arch import PRESETS
 from tests.support.simulators import needs
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def pages(wanted: list[Path]) -> pytest.MarkDecorator:
@@ -79,8 +79,8 @@ def runs_here(line: str) -> bool:
 
 
 SESSIONS = [page for page in PAGES if any(map(runs_here, commands(page))) or python_of(page)]
-SESSIONS = [page for page in SESSIONS if page.name not in BOARD_PAGES]
-"""Pages with something to run."""
+SESSIONS = [page for page in SESSIONS if page.name not in BOARD_PAGES and page.parent.name != "tutorials"]
+"""Pages with something to run; tutorials run block by block in test_tutorials.py."""
 
 
 @pytest.fixture
