@@ -59,7 +59,7 @@ def differs(shown: str, printed: str) -> str:
 def run_session(page: Path, folder: Path, *, foreign: bool) -> None:
     """All blocks in order; with ``foreign`` those of other projects too, whose weights no output is known for.
 
-    Python blocks continue those before them, which are run again.
+    Python blocks continue those before them, which are run again. What is shown is the last command's output.
     """
     code, printed, ready = "", "", False
     for block in blocks(page):
@@ -71,7 +71,7 @@ def run_session(page: Path, folder: Path, *, foreign: bool) -> None:
             run_code(code, folder)
         elif block.language == "sh":
             lines = [line for line in block.text.splitlines() if not (ready and line.startswith(CONVERTER))]
-            printed = "".join(run_command(line, folder) for line in lines)
+            printed = [run_command(line, folder) for line in lines][-1] if lines else ""
         elif not foreign:
             assert not (wrong := differs(block.text, printed)), wrong
 
