@@ -146,8 +146,8 @@ def physical(archs: tuple[str, ...], device: str | None, no_route: bool, seed: i
     """Measure the engine alone on an FPGA: Fmax of the routed design, and cells by block.
 
     The engine is synthesised, placed and routed by the packaged tools, behind registers and without a board's shell.
-    Routing takes about five minutes for 8x8, a quarter of an hour for 16x16 and one minute for a 4x4 on the iCE40. Cells by
-    block are those of a synthesis that keeps the modules apart; the routed design is optimised as a whole.
+    Routing takes about five minutes for 8x8, a quarter of an hour for 16x16 and one minute for a 4x4 on the iCE40.
+    Cells by block are those of a synthesis that keeps the modules apart; the routed design is optimised as a whole.
     """
     with steps("bench") as step:
         results = bench_physical(archs, device, route=not no_route, seed=seed, step=step)
