@@ -10,7 +10,7 @@ import pytest
 from amaranth.hdl import Fragment
 from amaranth.lib import data
 
-from systolith.hdl.sequencer import Sequencer
+from systolith.hdl.sequencer import READ_CYCLES, Sequencer
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.encoding import encode_program
 from systolith.spec.isa import (
@@ -153,8 +153,8 @@ class Bench:
 
     async def read_ahead(self, ctx: Any, touches: int) -> None:
         """From the rewinding until a run may begin; now and then the host interferes, and all begins anew."""
-        dut, cycles = self.dut, 1 + self.dut.read_cycles + sum(section_lines(self.arch).values())
-        head = 1 + self.dut.read_cycles + section_lines(self.arch)[Section.HEAD]
+        dut, cycles = self.dut, 1 + READ_CYCLES + sum(section_lines(self.arch).values())
+        head = 1 + READ_CYCLES + section_lines(self.arch)[Section.HEAD]
         for left in range(touches, -1, -1):
             touched = self.rng.choice([0, 1, cycles, self.rng.randrange(cycles)]) if left else -1
             for cycle in range(touched + 1 or cycles):
@@ -249,7 +249,7 @@ def test_the_host_reads_the_program() -> None:
             await ctx.tick()
             ctx.set(dut.host_read, 0)
             ctx.set(dut.touched, 0)
-            for _ in range(dut.read_cycles):
+            for _ in range(READ_CYCLES):
                 await ctx.tick()
                 ctx.set(dut.host_line, bench.rng.randrange(len(bench.words)))
             for _ in range(bench.rng.choice([1, 40])):

@@ -84,7 +84,7 @@ class Engine(wiring.Component):
         m = Module()
         arch, target = self._arch, self._target
         m.submodules.host_port = port = HostPort(arch=arch)
-        m.submodules.sequencer = sequencer = Sequencer(arch=arch, target=target)
+        m.submodules.sequencer = sequencer = Sequencer(arch=arch)
         m.submodules.issue = issue = Issue(arch=arch)
         m.submodules.fetch = fetch = Fetch(arch=arch)
         m.submodules.loader = loader = WeightLoader(arch=arch, target=target)

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.fields import section_layout
 from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
-from systolith.hdl.target import Target
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import LINE_BITS, LINE_WORDS, LOOPS, WORD_BITS, Op, Section, layout
 
-__all__ = ["Sequencer"]
+__all__ = ["READ_CYCLES", "Sequencer"]
+
+READ_CYCLES = 2
+"""From the request of a program line to the line: the memory, and a register since it answers late."""
 
 
 class Sequencer(wiring.Component):
@@ -45,13 +47,12 @@ class Sequencer(wiring.Component):
         finished: In; the last store of the descriptor that ``back`` belongs to is made in this cycle.
         waiting: Out; nothing is left to be issued before stores are made.
         host_read, host_write, host_line, host_data: In; a program word. Only when not ``running``.
-        host_read_data: Out; three cycles later at most, and until the next read.
+        host_read_data: Out; three cycles later, and until the next read.
     """
 
-    def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
+    def __init__(self, *, arch: Arch) -> None:
         """Build for the sizes of ``arch``."""
         self._arch = arch
-        self._target = target
         line = clog2(arch.program_words)
         # Verilog has no port without bits
         narrow = {"narrow": Out(layout(arch)["narrow"].width)} if arch.narrow_weights else {}
@@ -85,14 +86,6 @@ class Sequencer(wiring.Component):
             }
         )
 
-    @property
-    def read_cycles(self) -> int:
-        """From the request of a program line to the line.
-
-        A block RAM answers late, and a register follows; that of an iCE40 does not, and its logic is scarce.
-        """
-        return 1 if self._target is Target.ICE40 else 2
-
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -118,7 +111,7 @@ class Sequencer(wiring.Component):
             with m.State("FILL"):
                 m.d.comb += take.eq(1)
                 m.d.sync += index.eq(index + 1)
-                with m.If(index == self.read_cycles - 1):
+                with m.If(index == READ_CYCLES - 1):
                     m.d.sync += index.eq(0)
                     m.next = "HEAD"
                 self._heed_host(m)
@@ -191,8 +184,8 @@ class Sequencer(wiring.Component):
             m.d.sync += active.eq(0)
         return full, drained
 
-    def _read_program(self, m: Module) -> tuple[Value, Signal]:
-        """The program memory, read ahead; returns the present line and the request to go on.
+    def _read_program(self, m: Module) -> tuple[Signal, Signal]:
+        """The program memory, read two lines ahead; returns the present line and the request to go on.
 
         The request only enables memory and register, since it comes late; that both are enabled alike lets the register
         be the block RAM's own.
@@ -201,13 +194,11 @@ class Sequencer(wiring.Component):
         memory = LineMemory(bits=LINE_BITS, depth=depth, unit=WORD_BITS)
         m.submodules.program = memory
         position, take, advance = Signal(clog2(depth), name="position"), Signal(name="take"), Signal(name="advance")
-        line: Value = memory.read_data
-        if self.read_cycles > 1:
-            line = Signal(LINE_BITS, name="line", reset_less=True)
-            with m.If(advance):
-                m.d.sync += line.eq(memory.read_data)
+        line = Signal(LINE_BITS, name="line", reset_less=True)
+        with m.If(advance):
+            m.d.sync += line.eq(memory.read_data)
         asked, word = [self.host_read], Signal(low, reset_less=True)
-        for cycle in range(1, 1 + self.read_cycles):
+        for cycle in range(1, 1 + READ_CYCLES):
             asked.append(Signal(name=f"asked{cycle}"))
             m.d.sync += asked[-1].eq(asked[-2])
         m.d.comb += advance.eq(take | Cat(asked[:-1]).any())

@@ -136,7 +136,7 @@ def _quantisation(decided: Mapping[str, Any]) -> list[str]:
     widths = sorted(set(decided["weight_bits"].values()))
     parts = [f"ranges by {decided['method']}", *(["equalised"] if decided["equalised"] else [])]
     parts.append(f"weights of {', '.join(map(str, widths))} bits")
-    parts.append(f"signal to noise {decided['snr']:.1f} dB on the calibration inputs")
+    parts.append(f"{decided['snr']:.1f} dB at the outputs")
     return [f"quantise {', '.join(parts)}"]
 
 
