@@ -59,13 +59,6 @@ def test_the_hash_is_of_the_hardware_not_of_its_name() -> None:
     assert arch.with_(tables=4).hash != arch.hash
 
 
-def test_an_engine_without_tables_and_narrow_weights_is_the_one_that_knew_of_none() -> None:
-    """Its programs and bitstreams stay valid."""
-    first = PRESETS["16x16"].with_(narrow_weights=False)
-    assert first.tables == 0
-    assert first.hash == 0x742BC37B
-
-
 def test_json_round_trip(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text(json.dumps(PRESETS["8x8"].to_json()))

@@ -16,18 +16,13 @@ from typing import Any
 
 from .fixed import LaneWidths
 
-__all__ = ["PRESETS", "Arch", "ArchError", "clog2", "load_arch"]
-
+__all__ = ["NARROWABLE_BITS", "PRESETS", "TABLE_BITS", "Arch", "ArchError", "clog2", "load_arch"]
 
 TABLE_BITS = 8
 """Most bits of an activation that a table can be looked up by."""
 
 NARROWABLE_BITS = 8
 """Bits of a weight in an engine that also takes weights of half and a quarter of them."""
-
-_LATER = {"tables": 0, "precision": 0, "narrow_weights": False}
-"""Parameters that the first engines did not know, with the value that means those: left out of their identity, so that
-their programs and bitstreams stay valid."""
 
 
 class ArchError(ValueError):
@@ -301,8 +296,7 @@ class Arch:
     @property
     def hash(self) -> int:
         """32-bit identity of the hardware: everything but the name."""
-        known = self.to_json().items()
-        body = {key: value for key, value in known if key != "name" and (key, value) not in _LATER.items()}
+        body = {key: value for key, value in self.to_json().items() if key != "name"}
         text = json.dumps(body, sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
 

@@ -84,7 +84,6 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from .arch import Arch, clog2
-from .fixed import LaneWidths
 from .timing import START_LATENCY, tail_cycles
 
 __all__ = [
@@ -260,10 +259,6 @@ class Slot:
     signed: bool
 
 
-def _lane(arch: Arch) -> LaneWidths:
-    return arch.lane_widths
-
-
 def _address(arch: Arch) -> int:
     return arch.act_addr_bits
 
@@ -380,14 +375,14 @@ def _front_fields() -> list[Field]:
 
 def _back_fields() -> list[Field]:
     back = Section.BACK
-    delta = _only_residual(lambda a: _lane(a).delta)
-    factor = _only_residual(lambda a: _lane(a).add_mult)
+    delta = _only_residual(lambda a: a.lane_widths.delta)
+    factor = _only_residual(lambda a: a.lane_widths.add_mult)
     return [
         *_walk_fields("out", "output", _address),
         Field("param_base", back, lambda a: clog2(a.param_lines), False, "first line of the lane parameters"),
         Field("out_zero", back, lambda a: a.act_bits, True, "zero point of the output"),
-        Field("lo", back, lambda a: _lane(a).delta, True, "lower bound, relative to the zero point"),
-        Field("hi", back, lambda a: _lane(a).delta, True, "upper bound, relative to the zero point"),
+        Field("lo", back, lambda a: a.lane_widths.delta, True, "lower bound, relative to the zero point"),
+        Field("hi", back, lambda a: a.lane_widths.delta, True, "upper bound, relative to the zero point"),
         Field("residual", back, _only_residual(lambda a: 1), False, "add a second tensor"),
         *_walk_fields("res", "residual operand", _only_residual(_address)),
         Field("res_zero", back, _only_residual(lambda a: a.act_bits), True, "zero point of the residual operand"),
