@@ -18,10 +18,9 @@ __all__ = [
     "FLOWS",
     "LOG_LINES",
     "NAME",
-    "REGISTERS",
+    "NETLIST",
     "REPORT",
     "ROUTE",
-    "SYNTHESIS",
     "Flow",
     "FlowError",
     "Progress",
@@ -74,6 +73,9 @@ SYNTHESIS = Step(title="synthesis", tool="yosys", arguments=lambda _: ["-q", "-l
 REGISTERS = Step(title="block RAM registers", tool="bram-registers", arguments=lambda _: [f"{NAME}.json"])
 """Uses the block RAMs' output registers, on an ECP5."""
 
+NETLIST: dict[Target, tuple[Step, ...]] = {Target.ECP5: (SYNTHESIS, REGISTERS), Target.ICE40: (SYNTHESIS,)}
+"""From the design to the netlist that is routed."""
+
 ROUTE = ["--quiet", "--timing-allow-fail", "--log", f"{NAME}.tim", "--report", REPORT, "--json", f"{NAME}.json"]
 """nextpnr's arguments for every family."""
 
@@ -97,8 +99,7 @@ def _pack_ecp5(_: Any) -> list[str]:
 FLOWS: dict[Target, Flow] = {
     Target.ECP5: Flow(
         steps=(
-            SYNTHESIS,
-            REGISTERS,
+            *NETLIST[Target.ECP5],
             Step(title="place and route", tool="nextpnr-ecp5", arguments=_ecp5),
             Step(title="bitstream", tool="ecppack", arguments=_pack_ecp5),
         ),
@@ -108,7 +109,7 @@ FLOWS: dict[Target, Flow] = {
     ),
     Target.ICE40: Flow(
         steps=(
-            SYNTHESIS,
+            *NETLIST[Target.ICE40],
             Step(title="place and route", tool="nextpnr-ice40", arguments=_ice40),
             Step(title="bitstream", tool="icepack", arguments=lambda _: [f"{NAME}.asc", f"{NAME}.bin"]),
         ),

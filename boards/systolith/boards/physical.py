@@ -17,7 +17,7 @@ from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
 
 from .board import BoardError
-from .flow import FLOWS, NAME, REGISTERS, REPORT, ROUTE, SYNTHESIS, Flow, Progress, Step, run_flow
+from .flow import FLOWS, NAME, NETLIST, REPORT, ROUTE, Flow, Progress, Step, run_flow
 from .harness import Harness
 from .report import read_nextpnr_report
 from .resources import block_use, total_use
@@ -43,8 +43,6 @@ class Device:
     tool: str
     arguments: tuple[str, ...]
     """nextpnr's."""
-    after_synthesis: tuple[Step, ...]
-    """What the flow of the family does between synthesis and routing."""
     goal_mhz: float
     """What place and route aims at."""
 
@@ -65,7 +63,6 @@ DEVICES = {
             ),
             tool="nextpnr-ecp5",
             arguments=("--85k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained"),
-            after_synthesis=(REGISTERS,),
             goal_mhz=120,
         ),
         Device(
@@ -84,7 +81,6 @@ DEVICES = {
             ),
             tool="nextpnr-ice40",
             arguments=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
-            after_synthesis=(),
             goal_mhz=40,
         ),
     )
@@ -131,7 +127,7 @@ def _flow(device: Device, route: bool, seed: int) -> Flow:
         arguments=lambda _: [*ROUTE, *device.arguments, "--freq", str(device.goal_mhz), "--seed", str(seed)],
     )
     return Flow(
-        steps=(apart, SYNTHESIS, *device.after_synthesis, place) if route else (apart,),
+        steps=(apart, *NETLIST[device.target], place) if route else (apart,),
         bitstream="",
         synth_opts=FLOWS[device.target].synth_opts,
         cells=FLOWS[device.target].cells,
