@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,6 @@ def test_a_network_that_does_not_classify_is_measured_by_its_error() -> None:
         ({"max_drop": float("nan")}, "max-drop nan"),
     ],
 )
-def test_refusals(options: dict[str, object], message: str) -> None:
+def test_refusals(options: dict[str, Any], message: str) -> None:
     with pytest.raises(QuantisationError, match=message):
-        Allowance(**options)  # type: ignore[arg-type]
+        Allowance(**options)

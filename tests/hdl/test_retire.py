@@ -17,13 +17,13 @@ from systolith.spec.isa import Walk
 from systolith.spec.timing import lanes_after_sum, store_cycles
 from tests.support.simulate import simulate
 
-SMALL = {"act_lines": 64, "param_lines": 16}
+SMALL: dict[str, Any] = {"act_lines": 64, "param_lines": 16}
 ARCHES = {
-    "every cycle": Arch(name="q1", rows=4, cols=4, act_bits=6, acc_bits=24, **SMALL),  # type: ignore[arg-type]
-    "every cycle, a table": Arch(name="t1", rows=4, cols=4, act_bits=5, acc_bits=24, tables=1, **SMALL),  # type: ignore[arg-type]
+    "every cycle": Arch(name="q1", rows=4, cols=4, act_bits=6, acc_bits=24, **SMALL),
+    "every cycle, a table": Arch(name="t1", rows=4, cols=4, act_bits=5, acc_bits=24, tables=1, **SMALL),
     "four steps": PRESETS["4x4"].with_(act_segments=1, tables=0, **SMALL),
     "four steps, tables": PRESETS["4x4"].with_(act_segments=1, tables=4, act_bits=6, **SMALL),
-    "two steps": Arch(name="q2", rows=2, cols=8, psum_spacing=2, lane_cycles=2, act_bits=5, **SMALL),  # type: ignore[arg-type]
+    "two steps": Arch(name="q2", rows=2, cols=8, psum_spacing=2, lane_cycles=2, act_bits=5, **SMALL),
     "two steps, no residual": PRESETS["4x4"].with_(lane_cycles=2, residual=False, **SMALL),
 }
 

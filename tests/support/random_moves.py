@@ -69,8 +69,8 @@ def _bordered(rng: np.random.Generator, size: Size, count: int) -> Made:
     rows, columns = (_edges(rng, length) for length in size[1:])
     index = int(rng.integers(0, count))
     moves = tuple(Move(index, Run(0, ahead, size[0]), down, across) for down in rows for across in columns)
-    lengths = [sum(run.count for run in runs) for runs in (rows, columns)]
-    return (size[0] + ahead, *lengths), moves  # type: ignore[return-value]
+    height, width = (sum(run.count for run in runs) for runs in (rows, columns))
+    return (size[0] + ahead, height, width), moves
 
 
 def _interleaved(rng: np.random.Generator, size: Size, count: int) -> Made:

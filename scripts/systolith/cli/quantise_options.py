@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, get_args
 
@@ -99,11 +100,10 @@ _OPTIONS: Sequence[Callable[[Any], Any]] = (
 def quantise_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command; they arrive together as the keyword argument ``choices``."""
 
+    @wraps(command)
     def gathered(**given: Any) -> Any:
         return command(**_split(given))
 
-    gathered.__doc__ = command.__doc__
-    gathered.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     for option in reversed(_OPTIONS):
         gathered = option(gathered)
     return gathered
