@@ -23,8 +23,6 @@ __all__ = ["absorb_registers", "main"]
 
 _OUTPUT = re.compile(r"DO([AB])\d+")
 
-_REGISTERS = "OUTREG"
-
 Cell = dict[str, Any]
 
 
@@ -104,7 +102,8 @@ def _can_hold(block: Cell, found: Mapping[str, str], control: tuple[Any, ...]) -
         return False
     plain = edge == "CLK" and reset == "0" and value == "RESET" and own[f"CLK{port}MUX"] == f"CLK{port}"
     free = all(own[f"REGMODE_{each}"] == "NOREG" and pins[f"RST{each}"] == ["0"] for each in "AB")
-    return plain and free and pins[f"CLK{port}"] == [clock] and pins[f"CE{port}"] in (["1"], [enable])
+    clocked = all(pins[f"CLK{pin[2]}"] == [clock] for pin in found)
+    return plain and free and clocked and pins[f"CE{port}"] in (["1"], [enable])
 
 
 def _move(block: Cell, cells: dict[str, Cell], registers: Mapping[str, str]) -> None:
@@ -112,7 +111,7 @@ def _move(block: Cell, cells: dict[str, Cell], registers: Mapping[str, str]) -> 
     ports = {pin[2] for pin in registers}
     enable = _control(cells[next(iter(registers.values()))])[2]
     for port in ports:
-        block["parameters"][f"REGMODE_{port}"] = _REGISTERS
+        block["parameters"][f"REGMODE_{port}"] = "OUTREG"
         block["connections"][f"OCE{port}"] = [enable]
     for pin, name in registers.items():
         block["connections"][pin] = cells.pop(name)["connections"]["Q"]
