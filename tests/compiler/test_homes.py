@@ -27,11 +27,7 @@ ARCH = PRESETS["4x4"]
 
 def moved(b: GraphBuilder, size: tuple[int, int, int], moves: tuple[Move, ...], *names: str) -> str:
     """A QMove of given moves."""
-    output = b._fresh()
-    b._tensor(output, (1, *size))
-    given = {"moves": moves, "factors": (1.0,) * len(names), "fill": 3, "lo": -128, "hi": 127}
-    b.nodes.append(Node("QMove", f"move {output}", names, (output,), given))
-    return output
+    return b.given("QMove", names, size, moves=moves, factors=(1.0,) * len(names), fill=3, lo=-128, hi=127)
 
 
 def homes(graph: Graph, arch: Arch = ARCH) -> dict[str, tuple[str, int]]:
@@ -50,6 +46,32 @@ def test_random_movement_at_home_equals_the_reference(arch: Arch) -> None:
         settled += len(homes(graph, arch))
         assert_engine_agrees(graph, arch, seed)
     assert settled > 12
+
+
+@pytest.mark.parametrize("width", [5, 10])
+def test_a_selection_of_a_single_row_is_padded_by_its_readers(width: int) -> None:
+    """The padding below the row must not be what lies behind it in the source's memory."""
+    b = home_builder()
+    x = b.conv(b.input(4, 1, width), 4, single=(0, 1), same=True)
+    columns = range(1, width, 3)
+    y = moved(b, (4, 1, len(columns)), gather_moves(range(4), [0], columns), x)
+    window = {"kernel": (3, 3), "strides": (1, 1), "pads": (1, 1, 1, 1), "count_include_pad": True}
+    bounds = {"factor": 0.1, "lo": -128, "hi": 127}
+    pool = b.given("QPool", (y,), (4, 1, len(columns)), mode="average", **window, **bounds)
+    graph = exact(b.graph("selection", pool))
+    assert y in homes(graph)
+    for seed in range(4):
+        assert_engine_agrees(graph, ARCH, seed)
+
+
+def test_sequences_lie_side_by_side_like_maps() -> None:
+    b = home_builder()
+    x = b.input(4, 1, 6)
+    one, other = b.conv(x, 8, single=(0, 1), same=True), b.conv(x, 8, single=(0, 1), same=True)
+    y = moved(b, (16, 1, 6), concat_moves([(8, 1, 6), (8, 1, 6)], 0), one, other)
+    graph = exact(b.graph("concat", b.conv(y)))
+    line = {name: replace(one, shape=(*one.shape[:2], *one.shape[3:])) for name, one in graph.tensors.items()}
+    assert homes(graph.with_(tensors=line)) == homes(graph) != {}
 
 
 def test_parts_of_a_concat_lie_side_by_side() -> None:

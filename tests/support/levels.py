@@ -16,16 +16,17 @@ from systolith.compiler.borders import from_engine
 from systolith.compiler.frontend.load import load_model
 from systolith.compiler.interp import run_float
 from systolith.compiler.interp_int import run_integer
-from systolith.compiler.ir import Graph, QParams
+from systolith.compiler.ir import Graph
 from systolith.compiler.pipeline import Compiled, compile_network
 from systolith.compiler.quantise_config import QuantiseConfig
 from systolith.spec.arch import PRESETS, Arch
 
 from .float_models import run_onnxruntime
+from .lsb import params_of
 
 __all__ = ["ROOMY", "agree_on_every_level", "agree_with_the_isa_model"]
 
-ROOMY = PRESETS["8x8"].with_(name="roomy", weight_lines=1 << 14, param_lines=1024)
+ROOMY = PRESETS["8x8"].with_(name="roomy", param_lines=1024)
 """An engine with room for any small network."""
 
 COUNT = 24
@@ -50,20 +51,14 @@ def agree_on_every_level(path: Path, feeds: Mapping[str, NDArray[Any]], lsb: flo
             got = run_float(graph, reals, [name])[name]
             np.testing.assert_allclose(got.reshape(expected.shape), expected, rtol=1e-4, atol=1e-4)
         difference = np.abs(_real(network, name, results[name]).reshape(expected.shape) - expected)
-        steps = float(difference.max()) / _params(network, name).scale
+        steps = float(difference.max()) / params_of(network, name).scale
         assert steps <= lsb, f"{name}: {steps:.2f} steps from float"
     agree_with_the_isa_model(compiled, feeds, arch)
     return compiled
 
 
-def _params(network: Graph, name: str) -> QParams:
-    params = network.tensors[name].qparams
-    assert params is not None
-    return params
-
-
 def _real(network: Graph, name: str, codes: NDArray[Any]) -> NDArray[np.float32]:
-    return np.asarray(from_engine(codes, _params(network, name), integer=False), np.float32)
+    return np.asarray(from_engine(codes, params_of(network, name), integer=False), np.float32)
 
 
 def agree_with_the_isa_model(compiled: Compiled, feeds: Mapping[str, NDArray[Any]], arch: Arch = ROOMY) -> None:

@@ -247,6 +247,12 @@ class GraphBuilder:
         bounds = {"lo": min(low, 0), "hi": max(high, 0)}
         return self._emit("QMove", names, output, moves=moves, factors=factors, fill=fill, **bounds)
 
+    def given(self, op: str, names: tuple[str, ...], size: tuple[int, int, int], **attributes: Any) -> str:
+        """An operator with given attributes; its result of ``size`` (C, H, W) is quantised at random."""
+        output = self._fresh()
+        self._tensor(output, (1, *size))
+        return self._emit(op, names, output, **attributes)
+
     def add(self, left: str, right: str) -> str:
         """A stand-alone add of two tensors of one shape."""
         output = self._fresh()

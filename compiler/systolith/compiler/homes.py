@@ -17,6 +17,7 @@ from .allocate import live_elements
 from .ir import Graph, Move, Node, Run
 from .layout import Layout
 from .movement_parts import gap_count
+from .verify_integer import image_shape
 
 __all__ = ["find_homes"]
 
@@ -81,8 +82,7 @@ def _moves_all(graph: Graph, node: Node, move: Move, target: Layout, arch: Arch)
     """Whether a move is the only one of its source, takes it wholly, and fills whole vectors of the result."""
     name = node.inputs[move.input]
     alone = node.inputs.count(name) == sum(node.inputs[other.input] == name for other in node.attributes["moves"]) == 1
-    size = graph.tensors[name].shape[1:]
-    runs = zip((move.channels, move.rows, move.columns), (*size, 1, 1)[:3], strict=True)
+    runs = zip((move.channels, move.rows, move.columns), image_shape(graph.tensors[name].shape), strict=True)
     whole = all(
         (run.source, run.count) == (0, length) and (run.source_step == 1 or run.count == 1) for run, length in runs
     )
@@ -97,16 +97,16 @@ def _moves_all(graph: Graph, node: Node, move: Move, target: Layout, arch: Arch)
     )
 
 
+def _pitches(tensor: Layout, columns: int, rows: int) -> dict[str, int]:
+    """The pitches of a tensor. A single row has to end before a next one would begin: padding lies there."""
+    return {"channel_pitch": columns, "row_pitch": max(rows, tensor.width * columns) if tensor.height == 1 else rows}
+
+
 def _inside(node: Node, move: Move, source: Layout, target: Layout) -> Layout:
     """The layout of a source that lives in the result."""
     offset = move.rows.target * target.row_pitch + move.columns.target * target.channel_pitch + move.channels.target
-    return replace(
-        source,
-        channel_pitch=move.columns.target_step * target.channel_pitch,
-        row_pitch=move.rows.target_step * target.row_pitch,
-        home=node.outputs[0],
-        offset=offset,
-    )
+    columns, rows = move.columns.target_step * target.channel_pitch, move.rows.target_step * target.row_pitch
+    return replace(source, **_pitches(source, columns, rows), home=node.outputs[0], offset=offset)
 
 
 def _settle_result(graph: Graph, node: Node, layouts: Layouts, arch: Arch) -> None:
@@ -133,10 +133,5 @@ def _forward(run: Run) -> bool:
 def _selected(move: Move, name: str, source: Layout, target: Layout) -> Layout:
     """The layout of a result that lives in the source."""
     offset = move.rows.source * source.row_pitch + move.columns.source * source.channel_pitch + move.channels.source
-    return replace(
-        target,
-        channel_pitch=move.columns.source_step * source.channel_pitch,
-        row_pitch=move.rows.source_step * source.row_pitch,
-        home=name,
-        offset=offset,
-    )
+    columns, rows = move.columns.source_step * source.channel_pitch, move.rows.source_step * source.row_pitch
+    return replace(target, **_pitches(target, columns, rows), home=name, offset=offset)

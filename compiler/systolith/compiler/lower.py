@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.image import Program
+from systolith.spec.isa import Op
 
 from .allocate import allocate
 from .choose import choose_layouts
@@ -48,7 +49,8 @@ def _check_tensors(graph: Graph, arch: Arch) -> None:
             _check_bits(f"what node {node.name!r} looks up in its table", node.attributes["inner"], arch)
 
 
-def _check_node(node: Node, arch: Arch) -> None:
+def _check_node(node: Node, arch: Arch, *, vector: bool) -> None:
+    """Refuse what the engine lacks; ``vector``: the node runs on the vector unit."""
     if "table" in node.attributes and not arch.tables:
         raise UnsupportedModel(
             node=node.name,
@@ -57,7 +59,7 @@ def _check_node(node: Node, arch: Arch) -> None:
             accepted="an arch with tables (tables=8), or activations that are bounds (Relu, Clip)",
             advice=f"presets with tables: {', '.join(preset.name for preset in PRESETS.values() if preset.tables)}",
         )
-    missing = "pool" if node.op != "QConv" and not arch.pool else None
+    missing = "pool" if vector and not arch.pool else None
     if residual_of(node) is not None and not arch.residual:
         missing = "residual"
     if missing is not None:
@@ -70,9 +72,11 @@ def _check_node(node: Node, arch: Arch) -> None:
 
 
 def _plan(node: Node, ctx: Context) -> LayerPlan:
-    _check_node(node, ctx.arch)
     if node.op == "QMove":
-        return plan_movement(node, ctx)
+        plan = plan_movement(node, ctx)
+        _check_node(node, ctx.arch, vector=any(step.descriptor.op == Op.VECTOR for step in plan.steps))
+        return plan
+    _check_node(node, ctx.arch, vector=node.op != "QConv")
     if node.op != "QConv":
         return plan_vector(node, ctx)
     return plan_depthwise(node, ctx) or plan_matrix(node, ctx)
