@@ -107,10 +107,9 @@ def _phase_conv(
     """The convolution of one phase; the name of its result."""
     down, across = phase
     result = builder.params(node.outputs[0])
-    whole = node.attributes["strides"] == (1, 1)
     role = f"phase {down.first} {across.first}"
     shape = (1, len(layer.weight), down.count, across.count)
-    name = node.outputs[0] if whole else builder.inner(node, role, shape, result)
+    name = node.outputs[0] if alone else builder.inner(node, role, shape, result)
     factor = builder.params(source.name).scale * layer.scale / result.scale
     constants = {"weight": layer.weight, "bias": layer.bias, "factor": factor}
     names = {key: builder.constant(node, f"{role} {key}", value) for key, value in constants.items()}
