@@ -10,17 +10,14 @@ from hypothesis import given
 from numpy.typing import NDArray
 
 from systolith.compiler.interp import run_float
-from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph
-from systolith.compiler.lower import lower
 from systolith.compiler.passes.legalise import legalise
 from systolith.compiler.passes.prepare import prepare_float
 from systolith.compiler.pipeline import quantise_network
 from systolith.compiler.quantise_config import QuantiseConfig
 from systolith.spec.arch import PRESETS
-from systolith.testbench.isa_model import IsaModel
 from tests.support.float_models import random_feeds, read, run_onnxruntime
-from tests.support.random_graphs import random_feeds as random_codes
+from tests.support.lsb import assert_engine_agrees
 from tests.support.random_models import RandomModel, few, models
 
 ARCH = PRESETS["tiny"].with_(
@@ -53,13 +50,13 @@ def compare(model: RandomModel) -> Graph:
 
 
 @few(30)
-@given(models(tables=True))
+@given(models())
 def test_floats_agree_with_onnxruntime(model: RandomModel) -> None:
     compare(model)
 
 
 @few(12)
-@given(models(tables=True))
+@given(models())
 def test_integers_agree_with_the_isa_model(model: RandomModel) -> None:
     check_integers(model, QuantiseConfig.for_arch(ARCH))
 
@@ -68,8 +65,4 @@ def check_integers(model: RandomModel, config: QuantiseConfig) -> None:
     """The program of a model computes what its integer network says, bit for bit."""
     prepared = prepare_float(read(model.builder, *model.outputs))
     network = quantise_network(prepared, random_feeds(prepared, 8), config)
-    engine = IsaModel(lower(network, ARCH))
-    codes = random_codes(network, 0)
-    expected, got = run_integer(network, codes, acc_bits=ARCH.acc_bits), engine.run(codes)
-    for name in network.outputs:
-        np.testing.assert_array_equal(got[name], expected[name], name)
+    assert_engine_agrees(network, ARCH)

@@ -44,8 +44,6 @@ class RandomModel:
 
     builder: ModelBuilder
     draw: Callable[[st.SearchStrategy[Any]], Any]
-    tables: bool
-    """Also functions that only a table can compute."""
     pool: dict[str, Shape] = field(default_factory=dict)
     weights: dict[Shape, str] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
@@ -204,16 +202,13 @@ _VECTOR = (_dense, _scale, _bound, _slope, _join)
 
 
 @st.composite
-def models(draw: Callable[[st.SearchStrategy[Any]], Any], *, tables: bool, steps: int = 7) -> RandomModel:
+def models(draw: Callable[[st.SearchStrategy[Any]], Any], *, steps: int = 7) -> RandomModel:
     """A model of three to ``steps`` steps on an input of odd shape."""
-    builder = ModelBuilder((1, 1, 1, 1), seed=draw(st.integers(0, 99)))
-    m = RandomModel(builder, draw, tables)
-    shape = (1, m.number(1, 5), m.number(1, 7), m.number(1, 7))
-    m.builder = ModelBuilder(shape, seed=draw(st.integers(0, 99)))
-    m.pool["input"] = shape
+    shape = (1, *(draw(st.integers(1, most)) for most in (5, 7, 7)))
+    m = RandomModel(ModelBuilder(shape, seed=draw(st.integers(0, 99))), draw, {"input": shape})
     for _ in range(m.number(3, steps)):
         x = m.pick()
-        makers = [*(_IMAGE if len(m.pool[x]) == 4 else _VECTOR), *((_curve,) if tables else ())]
+        makers = [*(_IMAGE if len(m.pool[x]) == 4 else _VECTOR), _curve]
         makers[m.number(0, len(makers) - 1)](m, x)
     if len(m.pool[m.outputs[-1]]) == 4 and m.number(0, 1):
         _dense(m, m.outputs[-1])
