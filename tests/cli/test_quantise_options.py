@@ -37,16 +37,17 @@ def test_defaults_leave_everything_to_measurement() -> None:
 def test_every_option_arrives() -> None:
     choices = parsed(
         *("--method", "entropy", "--weights", "4", "--layer-weights", "a=b=8", "--layer-weights", "c=2"),
-        *("--symmetric", "--equalise", "off", "--rounding", "nearest", "--labels", "y.npy"),
+        *("--symmetric", "--equalise", "off", "--rounding", "nearest"),
     )
     config = choices.config(PRESETS["tiny"])
     assert (config.method, config.equalise, config.rounding, config.symmetric) == ("entropy", "off", "nearest", True)
     assert (config.default_bits, dict(config.layer_bits)) == (4, {"a=b": 8, "c": 2})
-    assert (choices.allowance, choices.labels) == (None, Path("y.npy"))
+    assert (choices.allowance, choices.labels) == (None, None)
 
 
 def test_widths_to_choose_from() -> None:
-    choices = parsed("--weights", "auto:2,4,8", "--max-drop", "1.5")
+    choices = parsed("--weights", "auto:2,4,8", "--max-drop", "1.5", "--labels", "y.npy")
+    assert choices.labels == Path("y.npy")
     assert choices.allowance == Allowance(bits=(2, 4, 8), max_drop=1.5)
     assert choices.config(PRESETS["tiny"]).default_bits is None
 
@@ -55,6 +56,11 @@ def test_widths_to_choose_from() -> None:
 def test_refuses_other_widths(value: str) -> None:
     with pytest.raises(click.BadParameter, match=f"'{value}' is none of 8, 4, 2, auto:4,8, auto:2,4,8"):
         parsed("--weights", value)
+
+
+def test_labels_without_a_search_would_do_nothing() -> None:
+    with pytest.raises(click.UsageError, match="--labels is for the search of --weights auto:4,8"):
+        parsed("--labels", "y.npy")
 
 
 @pytest.mark.parametrize("value", ["conv1", "conv1=x", "=4"])

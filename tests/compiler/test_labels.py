@@ -9,7 +9,7 @@ import pytest
 
 from systolith.compiler.errors import CalibrationError
 from systolith.compiler.ir import Graph
-from systolith.compiler.labels import calibration_labels, load_labelled, load_labels
+from systolith.compiler.labels import calibration_classes, load_labelled, load_labels
 from tests.support.float_models import ModelBuilder, read
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -51,7 +51,7 @@ def test_labels_in_a_file_of_their_own(tmp_path: Path) -> None:
     found = load_labelled(saved(tmp_path, x=X, y=np.zeros(7)), network(), tmp_path / "y.npy")
     assert found.labels is not None
     assert found.labels.tolist() == Y.tolist()
-    assert load_labels(saved(tmp_path, a=X, y=Y), 4).tolist() == Y.tolist()
+    assert load_labels(saved(tmp_path, a=X, y=Y), network(), 4).tolist() == Y.tolist()
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_labels_in_a_file_of_their_own(tmp_path: Path) -> None:
     ],
 )
 def test_labels_beside_calibration_samples(arrays: dict[str, Any], expected: bool, tmp_path: Path) -> None:
-    found = calibration_labels(saved(tmp_path, **arrays), network(), 4)
+    found = calibration_classes(saved(tmp_path, **arrays), network(), 4)
     assert (found is not None) is expected
 
 
@@ -80,8 +80,15 @@ def test_refuses_what_is_not_a_class_a_sample(labels: Any, got: str, tmp_path: P
         load_labelled(saved(tmp_path, x=X, y=labels), network())
 
 
+@pytest.mark.parametrize("labels", [[1, 2, 3, 1], [0, -1, 2, 1]])
+def test_refuses_classes_that_the_network_has_not(labels: list[int], tmp_path: Path) -> None:
+    classes = rf"{min(labels)}\.\.{max(labels)}; accepted: 0\.\.2, one for each of the outputs"
+    with pytest.raises(CalibrationError, match=f"data.npz, 'y': classes {classes}"):
+        load_labelled(saved(tmp_path, x=X, y=np.array(labels)), network())
+
+
 def test_refuses_files_without_labels(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"data.npz: no labels; expected an array 'y', 'labels' or a single one"):
-        load_labels(saved(tmp_path, a=X, b=X), 4)
+        load_labels(saved(tmp_path, a=X, b=X), network(), 4)
     with pytest.raises(CalibrationError, match="missing.npz: cannot be read"):
-        load_labels(tmp_path / "missing.npz", 4)
+        load_labels(tmp_path / "missing.npz", network(), 4)

@@ -96,5 +96,5 @@ def load_graph(path: Path) -> Graph:
         arrays = read_arrays(path)
         constants = {name.removeprefix(_PREFIX): value for name, value in arrays.items() if name.startswith(_PREFIX)}
         return _graph(json.loads(str(arrays["graph"])), constants)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputFileError(f"{path}: not a network file of a build folder ({error}); compile again") from error

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from .calibration_data import as_samples, load_samples
 from .errors import CalibrationError
 from .ir import Graph
 
-__all__ = ["LabelledData", "calibration_labels", "load_labelled", "load_labels"]
+__all__ = ["LabelledData", "calibration_classes", "load_labelled", "load_labels"]
 
 Array = NDArray[Any]
 
@@ -62,16 +63,16 @@ def load_labelled(path: Path, graph: Graph, labels: Path | None = None) -> Label
         samples, labels_name = load_samples(path, graph), "y"
     count = len(next(iter(samples.values())))
     if labels is not None:
-        return LabelledData(samples, load_labels(labels, count))
+        return LabelledData(samples, load_labels(labels, graph, count))
     found = arrays.get(labels_name)
-    return LabelledData(samples, None if found is None else _checked(found, count, f"{path}, {labels_name!r}"))
+    return LabelledData(samples, None if found is None else _checked(found, graph, count, f"{path}, {labels_name!r}"))
 
 
-def load_labels(path: Path, count: int) -> Array:
+def load_labels(path: Path, graph: Graph, count: int) -> Array:
     """Classes (B,) from a file of their own: a ``.npy``, or a ``.npz`` with ``y``, ``labels`` or a single array.
 
     Raises:
-        CalibrationError: it cannot be read, or does not hold ``count`` classes.
+        CalibrationError: it cannot be read, or does not hold ``count`` classes of the network.
     """
     arrays = _read(path)
     names = [name for name in ("y", "labels", *arrays) if name in arrays]
@@ -79,16 +80,22 @@ def load_labels(path: Path, count: int) -> Array:
         raise CalibrationError(
             f"{path}: no labels; expected an array 'y', 'labels' or a single one, got {sorted(arrays)}"
         )
-    return _checked(arrays[names[0]], count, f"{path}, {names[0]!r}")
+    return _checked(arrays[names[0]], graph, count, f"{path}, {names[0]!r}")
 
 
-def calibration_labels(path: Path, graph: Graph, count: int) -> Array | None:
-    """The classes beside the calibration samples of a network with one input; None where the file has none."""
+def calibration_classes(path: Path, graph: Graph, count: int, labels: Path | None = None) -> Array | None:
+    """The classes (B,) of ``count`` calibration samples, from ``labels`` or beside them; None where there are none.
+
+    Raises:
+        CalibrationError: as :func:`load_labels`.
+    """
+    if labels is not None:
+        return load_labels(labels, graph, count)
     arrays = _read(path)
     samples = next((name for name in (*graph.inputs[:1], *_BESIDE) if name in arrays), "x")
     beside = _BESIDE.get(samples, _BESIDE["x"])
     name = next((name for name in beside if name in arrays), None)
-    return None if name is None else _checked(arrays[name], count, f"{path}, {name!r}")
+    return None if name is None else _checked(arrays[name], graph, count, f"{path}, {name!r}")
 
 
 def _read(path: Path) -> Mapping[str, Array]:
@@ -99,9 +106,13 @@ def _read(path: Path) -> Mapping[str, Array]:
         raise CalibrationError(f"{path}: cannot be read ({error}); {expected}") from error
 
 
-def _checked(labels: Array, count: int, where: str) -> Array:
-    flat = labels.reshape(-1)
+def _checked(labels: Array, graph: Graph, count: int, where: str) -> Array:
+    flat, classes = labels.reshape(-1), math.prod(graph.tensors[graph.outputs[0]].shape[1:])
     if labels.dtype.kind not in "iub" or flat.size != count or labels.shape[0] != count:
         got = f"{labels.dtype} of shape {list(labels.shape)}"
         raise CalibrationError(f"{where}: expected a class number for each of {count} samples, got {got}")
+    if not 0 <= flat.min(initial=0) <= flat.max(initial=0) < classes:
+        raise CalibrationError(
+            f"{where}: classes {flat.min()}..{flat.max()}; accepted: 0..{classes - 1}, one for each of the outputs"
+        )
     return flat.astype(np.int64)

@@ -14,7 +14,7 @@ from systolith.spec.arch import Arch
 from systolith.spec.image import Program
 
 from .choose_method import Progress, no_progress
-from .errors import CalibrationError
+from .errors import CalibrationError, QuantisationError
 from .frontend.input_shapes import Shapes
 from .frontend.load import load_model
 from .ir import Graph
@@ -29,7 +29,15 @@ from .quantise_float import quantise_float
 from .verify import is_integer_level, verify
 from .weight_search import Allowance
 
-__all__ = ["Compiled", "Observer", "compile_network", "import_network", "quantise_network", "simplify"]
+__all__ = [
+    "Compiled",
+    "Observer",
+    "compile_network",
+    "import_network",
+    "quantise_network",
+    "refuse_choices",
+    "simplify",
+]
 
 Observer = Callable[[str, Graph], None]
 """Told each step's name and the graph it made."""
@@ -110,6 +118,15 @@ def simplify(graph: Graph, observe: Observer = _nobody) -> Graph:
     return graph
 
 
+def refuse_choices(graph: Graph, config: QuantiseConfig | None, allowance: Allowance | None) -> None:
+    """Raise QuantisationError for bits of weights that are asked of a network which came quantised."""
+    if allowance or config and (config.default_bits or config.layer_bits):
+        raise QuantisationError(
+            f"network {graph.name!r} came quantised and keeps its own weights; accepted: --weights and --layer-weights "
+            "for float networks; leave them out, or give the float network"
+        )
+
+
 def compile_network(
     path: Path,
     arch: Arch,
@@ -125,7 +142,7 @@ def compile_network(
     """Import, quantise if need be, simplify, tile and emit.
 
     Args:
-        path: an ONNX file, float or QDQ.
+        path: an ONNX file, float or quantised (QDQ, QOperator, QONNX).
         arch: the engine.
         samples: given the imported network, its calibration inputs: one array (B, ...) per input, or None; only a float
             network needs them.
@@ -141,7 +158,9 @@ def compile_network(
     """
     source = import_network(path, observe, weight_bits=arch.weight_bits, shapes=shapes)
     data, decisions, network = samples(source), {}, source
-    if not is_integer_level(source):
+    if is_integer_level(source):
+        refuse_choices(source, config, allowance)
+    else:
         options = config or QuantiseConfig.for_arch(arch)
         classes = labels(source) if allowance else None
         legal = _legal(source, options, observe)

@@ -23,6 +23,7 @@ __all__ = [
     "Judge",
     "Quality",
     "answers",
+    "classes",
     "decibel",
     "float_outputs",
     "integer_outputs",
@@ -108,7 +109,8 @@ def _rows(scores: Array) -> NDArray[np.float64]:
     return scores.reshape(len(scores), -1).astype(np.float64)
 
 
-def _classes(scores: Array) -> Array:
+def classes(scores: Array) -> Array:
+    """The largest element of each sample's scores: (B, ...) to (B,)."""
     return np.asarray(_rows(scores).argmax(axis=1))
 
 
@@ -140,11 +142,11 @@ class Judge:
     def compare(self, outputs: Outputs) -> Quality:
         """Judge outputs, (B, ...) real."""
         errors = [relative_error(outputs[name], self.expected[name]) for name in self.expected]
-        same = _classes(outputs[self._first]) == _classes(self.expected[self._first])
+        same = classes(outputs[self._first]) == classes(self.expected[self._first])
         return Quality(float(np.mean(errors)), float(same.mean()), self._correct(outputs), self._lost(outputs))
 
     def _lost(self, outputs: Outputs) -> float:
-        wanted = _classes(self.expected[self._first]) if self._labels is None else self._labels
+        wanted = classes(self.expected[self._first]) if self._labels is None else self._labels
         before, after = (_margins(values[self._first], wanted) for values in (self.expected, outputs))
         spread = _rows(self.expected[self._first]).std(axis=1)
         change = (after - before) / np.maximum(spread, np.finfo(np.float64).tiny)
@@ -152,4 +154,4 @@ class Judge:
         return float((before > 0).mean() - kept.mean())
 
     def _correct(self, outputs: Outputs) -> float | None:
-        return None if self._labels is None else float((_classes(outputs[self._first]) == self._labels).mean())
+        return None if self._labels is None else float((classes(outputs[self._first]) == self._labels).mean())

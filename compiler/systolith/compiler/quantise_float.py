@@ -47,7 +47,7 @@ def quantise_float(
         graph: after :func:`~systolith.compiler.passes.prepare.prepare_float`.
         data: calibration samples, one array (B, ...) per input.
         config: the options; what they leave to ``auto`` is measured.
-        allowance: lets the bits of the weights be chosen by layer; overrides the config's bits.
+        allowance: lets the bits of the weights be chosen for each layer that the config does not name.
         labels: classes (B,) of the samples, if known.
         progress: told each measurement.
 
@@ -58,7 +58,7 @@ def quantise_float(
     if allowance is None:
         chosen = quantise_measured(graph, data, config, progress)
         return Quantised(chosen.network, chosen.source, chosen.config, _decisions(chosen))
-    widest = config.with_(default_bits=max(allowance.bits), layer_bits={})
+    widest = config.with_(default_bits=max(allowance.bits))
     start = quantise_measured(graph, data, widest, progress)
     found = narrow_weights(start, data, allowance, labels, progress)
     chosen = found.chosen

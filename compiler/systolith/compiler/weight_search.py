@@ -23,6 +23,7 @@ from .ir import Graph, Node
 from .observe import observe
 from .quality import Judge, Quality
 from .quantise import quantise
+from .quantise_config import QuantiseConfig
 
 __all__ = ["Allowance", "Narrowed", "narrow_weights", "weight_bytes"]
 
@@ -64,7 +65,7 @@ class Narrowed:
     bytes: int
     """Of all weights."""
     bytes_before: int
-    """With all weights at the widest width."""
+    """With the widest weights."""
 
 
 def weight_bytes(network: Graph, default_bits: int) -> int:
@@ -112,7 +113,7 @@ def narrow_weights(
     """Lower the bits of as many weights as the allowance permits.
 
     Args:
-        start: the network at the widest weights, all other options decided.
+        start: the network at the widest weights, all other options decided; layers with bits of their own keep them.
         data: calibration samples, one array (B, ...) per input.
         allowance: the widths and the loss.
         labels: classes (B,) of the samples, if known.
@@ -138,11 +139,9 @@ def narrow_weights(
             bits = tried
     chosen = mixer.chosen(bits)
     quality = judge.quality(chosen.network, chosen.config)
-    before = sum(mixer.bytes_of(layer, widths[0]) for layer in bits)
-    after = sum(mixer.bytes_of(layer, width) for layer, width in bits.items())
-    return Narrowed(
-        replace(chosen, snr=quality.snr), scale.name, scale.drop(quality) - limit + allowance.max_drop, after, before
-    )
+    before, after = (weight_bytes(network, widths[0]) for network in (mixer.network({}), chosen.network))
+    drop = scale.drop(quality) - limit + allowance.max_drop
+    return Narrowed(replace(chosen, snr=quality.snr), scale.name, drop, after, before)
 
 
 def _classifies(graph: Graph) -> bool:
@@ -184,11 +183,16 @@ class _Mixer:
             self._networks[width] = self._quantised(dict.fromkeys(names, width))
         self._nodes = {width: {node.name: node for node in net.nodes} for width, net in self._networks.items()}
         self._widest = self._networks[widths[0]]
-        self.layers = [node.name for node in _layers(self._widest) if node.name in names and self._is_free(node)]
+        free = [name for name in names if name not in self.config.layer_bits]
+        self.layers = [node.name for node in _layers(self._widest) if node.name in free and self._is_free(node)]
 
     def _quantised(self, bits: Mapping[str, int]) -> Graph:
-        config = self.config.with_(layer_bits=bits)
+        config = self._with(bits)
         return quantise(self._source, choose_ranges(self._source, self._seen, config), config)
+
+    def _with(self, bits: Mapping[str, int]) -> QuantiseConfig:
+        """The options with these bits, where none are given for a layer."""
+        return self.config.with_(layer_bits={**bits, **self.config.layer_bits})
 
     def _is_free(self, node: Node) -> bool:
         """Whether its output means the same at all widths."""
@@ -212,8 +216,7 @@ class _Mixer:
 
     def chosen(self, bits: Mapping[str, int]) -> Chosen:
         """The network quantised anew with these widths."""
-        config = self.config.with_(layer_bits=dict(bits))
-        return Chosen(self._quantised(bits), self._source, config, math.nan)
+        return Chosen(self._quantised(bits), self._source, self._with(bits), math.nan)
 
 
 _ROLES = ("weight", "bias", "factor")

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from systolith.compiler.interp import run_float
 from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph
+from systolith.compiler.quality import classes
 
 from .network import engine_batch
 
@@ -20,19 +19,15 @@ __all__ = ["float_classes", "integer_classes", "share_correct"]
 Array = NDArray[Any]
 
 
-def _classes(graph: Graph, outputs: Mapping[str, Array]) -> Array:
-    return np.asarray(outputs[graph.outputs[0]].reshape(len(outputs[graph.outputs[0]]), -1).argmax(axis=1))
-
-
 def float_classes(graph: Graph, inputs: Array) -> Array:
     """Predicted classes (B,) of a prepared float-level graph with one input, (B, ...)."""
-    return _classes(graph, run_float(graph, {graph.inputs[0]: inputs}))
+    return classes(run_float(graph, {graph.inputs[0]: inputs})[graph.outputs[0]])
 
 
 def integer_classes(graph: Graph, inputs: Array, acc_bits: int) -> Array:
     """Predicted classes (B,) of an integer-level graph with one input of real values, (B, ...)."""
     feeds = engine_batch(graph, {graph.inputs[0]: inputs})
-    return _classes(graph, run_integer(graph, feeds, acc_bits=acc_bits, keep=graph.outputs))
+    return classes(run_integer(graph, feeds, acc_bits=acc_bits, keep=graph.outputs)[graph.outputs[0]])
 
 
 def share_correct(classes: Array, labels: Array) -> float:

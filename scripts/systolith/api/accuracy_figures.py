@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.compiler.quality import decibel, relative_error
+from systolith.compiler.quality import classes, decibel, relative_error
 
 __all__ = ["classified", "compared", "reconstructed", "wilson"]
 
@@ -30,13 +30,9 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _classes(outputs: Array) -> Array:
-    return np.asarray(outputs.reshape(len(outputs), -1).argmax(axis=1))
-
-
 def classified(outputs: Array, labels: Array) -> Figures:
     """How many of the samples are classified as labelled."""
-    hits = int((_classes(outputs) == labels).sum())
+    hits = int((classes(outputs) == labels).sum())
     low, high = wilson(hits, len(labels))
     return {"correct": hits, "of": len(labels), "top1": hits / len(labels), "interval95": [low, high]}
 
@@ -49,14 +45,14 @@ def reconstructed(outputs: Array, inputs: Array) -> Figures:
 
 def compared(integer: Array, exact: Array, labels: Array | None) -> Figures:
     """An integer network's outputs beside the float network's."""
-    same = _classes(integer) == _classes(exact)
+    same = classes(integer) == classes(exact)
     low, high = wilson(int(same.sum()), len(same))
     figures: Figures = {
         "snr": decibel(relative_error(integer, exact)),
         "agreement": float(same.mean()),
         "agreement_interval95": [low, high],
     }
-    return figures if labels is None else figures | _changes(_classes(integer) == labels, _classes(exact) == labels)
+    return figures if labels is None else figures | _changes(classes(integer) == labels, classes(exact) == labels)
 
 
 def _changes(after: Array, before: Array) -> Figures:

@@ -14,10 +14,10 @@ from systolith.compiler.choose_method import MEASURED, spread
 from systolith.compiler.errors import CalibrationError
 from systolith.compiler.frontend.input_shapes import Shapes
 from systolith.compiler.ir import Graph
-from systolith.compiler.labels import LabelledData, calibration_labels, load_labelled, load_labels
+from systolith.compiler.labels import LabelledData, calibration_classes, load_labelled
 from systolith.compiler.layer_noise import LayerNoise, layer_noise
 from systolith.compiler.passes.legalise import legalise
-from systolith.compiler.pipeline import import_network, simplify
+from systolith.compiler.pipeline import import_network, refuse_choices, simplify
 from systolith.compiler.quality import Judge, Quality, answers, float_outputs, integer_outputs
 from systolith.compiler.quantise_config import QuantiseConfig
 from systolith.compiler.quantise_float import Quantised, quantise_float
@@ -43,7 +43,7 @@ def measure_accuracy(
     data: str | Path,
     *,
     labels: str | Path | None = None,
-    calibration_classes: str | Path | None = None,
+    calibration_labels: str | Path | None = None,
     config: QuantiseConfig | None = None,
     allowance: Allowance | None = None,
     layers: bool = True,
@@ -59,7 +59,7 @@ def measure_accuracy(
         data: ``.npz`` with samples and labels (``x`` and ``y``, or ``x_test`` and ``y_test``); without labels the
             outputs are compared with the float network's, and with the inputs where they have one shape.
         labels: another file with the labels of ``data``.
-        calibration_classes: a file with the classes of the calibration inputs, for ``allowance``.
+        calibration_labels: a file with the classes of the calibration inputs, for ``allowance``.
         config: options of the quantisation.
         allowance: lets quantisation choose the bits of each layer's weights.
         layers: also look at each layer alone and try what helps; a float network only.
@@ -81,6 +81,7 @@ def measure_accuracy(
     samples = load_labelled(Path(data), source, None if labels is None else Path(labels))
     head = {"network": source.name, "arch": chosen.name, "samples": len(samples)}
     if is_integer_level(source):
+        refuse_choices(source, config, allowance)
         step("run the integer network", 0, 0)
         network = simplify(source)
         integer = answers(network, engine_batch(network, samples.samples), options)
@@ -88,7 +89,10 @@ def measure_accuracy(
     if calibration is None:
         raise CalibrationError(f"network {source.name!r} is float; give calibration inputs (--calib DATA.npz)")
     known = load_samples(Path(calibration), source)
-    classes = _classes_of(Path(calibration), calibration_classes, source, known) if allowance else None
+    classes = None
+    if allowance:
+        file = None if calibration_labels is None else Path(calibration_labels)
+        classes = calibration_classes(Path(calibration), source, len(next(iter(known.values()))), file)
     source = legalise(source, tables=options.tables)
     made = quantise_float(source, known, options, allowance, classes, step)
     figures = head | _network(source, made, samples, step) | {"quantisation": dict(made.decisions)} | _no_layers()
@@ -101,11 +105,6 @@ def _nothing() -> Figures:
 
 def _no_layers() -> Figures:
     return {"layers": [], "worst": [], "advice": []}
-
-
-def _classes_of(calibration: Path, file: str | Path | None, graph: Graph, data: Mapping[str, Array]) -> Array | None:
-    count = len(next(iter(data.values())))
-    return calibration_labels(calibration, graph, count) if file is None else load_labels(Path(file), count)
 
 
 def _network(source: Graph, made: Quantised, data: LabelledData, step: Step) -> Figures:

@@ -46,6 +46,9 @@ MOST = 200
 _SAMPLES = 2
 """Random inputs of a float network without calibration data; whether it compiles hardly depends on its ranges."""
 
+_RANGES = ((-2.0, 2.0), (0.1, 1.0), (1.0, 2.0))
+"""What they are drawn from, one after the other: logarithms and roots are not defined everywhere."""
+
 
 @dataclass
 class Check:
@@ -80,13 +83,18 @@ class Check:
 
     def _rows(self) -> list[dict[str, Any]]:
         """A row for each operator and place."""
-        refused = {Problem.of(error).node.partition(":")[0] for error in self.errors}
+        names = [Problem.of(error).node for error in self.errors]
+        # what one node became has its name and, behind a colon, a part
+        refused = {*names, *(name.partition(":")[0] for name in names)}
+        counted: set[str] = set()
         nodes: Counter[tuple[str, str]] = Counter()
         macs: Counter[tuple[str, str]] = Counter()
         for node in self.model.graph.node:
             key = (node.op_type, place_of(node, self.network, refused, self.unexamined))
             nodes[key] += 1
-            macs[key] += self.macs[node_name(node)]
+            # two nodes may have one name
+            macs[key] += self.macs[node_name(node)] * (node_name(node) not in counted)
+            counted.add(node_name(node))
         order = sorted(nodes, key=lambda key: (key[0], list(PLACES).index(key[1])))
         return [{"op": op, "place": place, "nodes": nodes[op, place], "macs": macs[op, place]} for op, place in order]
 
@@ -155,18 +163,33 @@ def _attempt(found: Check, model: onnx.ModelProto, name: str, calibration: str |
         inferred = infer_shapes(model)
         graph = import_model(inferred, name, weight_bits=found.arch.weight_bits)
         graph = graph if is_integer_level(graph) else prepare_float(graph)
-        data = _data(graph, {value.name for value in found.model.graph.input}, calibration)
-        found.network = quantise_network(graph, data, QuantiseConfig.for_arch(found.arch, method="mse", equalise="off"))
+        found.network = _quantised(found, graph, calibration)
         lower(found.network, found.arch)
-    except CalibrationError:
-        raise
+    except CalibrationError as error:
+        if calibration is not None:
+            raise
+        found.errors.append(CalibrationError(f"on random inputs, {error}; give real ones (--calib)"))
     except CompileError as error:
         found.errors.append(error)
         return _cut(found, onnx.shape_inference.infer_shapes(model, data_prop=True), [error])
     return None
 
 
-def _data(graph: Graph, own: set[str], calibration: str | Path | None) -> dict[str, NDArray[Any]] | None:
+def _quantised(found: Check, graph: Graph, calibration: str | Path | None) -> Graph:
+    """The integer network; of random inputs, the first that its functions can take."""
+    own = {value.name for value in found.model.graph.input}
+    config = QuantiseConfig.for_arch(found.arch, method="mse", equalise="off")
+    for low, high in _RANGES[:-1] if calibration is None else ():
+        try:
+            return quantise_network(graph, _data(graph, own, calibration, low, high), config)
+        except CalibrationError:
+            continue
+    return quantise_network(graph, _data(graph, own, calibration, *_RANGES[-1]), config)
+
+
+def _data(
+    graph: Graph, own: set[str], calibration: str | Path | None, low: float, high: float
+) -> dict[str, NDArray[Any]] | None:
     """Calibration inputs: given ones for the model's ``own`` inputs, seeded random numbers elsewhere."""
     if is_integer_level(graph):
         return None
@@ -177,5 +200,5 @@ def _data(graph: Graph, own: set[str], calibration: str | Path | None) -> dict[s
     count = min((len(values) for values in given.values()), default=_SAMPLES)
     rng = np.random.default_rng(0)
     shapes = {name: (count, *graph.tensors[name].shape[1:]) for name in graph.inputs}
-    data = {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    data = {name: rng.uniform(low, high, shape).astype(np.float32) for name, shape in shapes.items()}
     return {**data, **{name: values[:count] for name, values in given.items()}}

@@ -27,13 +27,10 @@ from systolith.compiler.interp import run_float
 
 from .flow import Step, no_step
 
-__all__ = ["CLAIMED", "LEAST_SHARE", "Outcome", "conformance", "summary"]
+__all__ = ["CLAIMED", "Outcome", "conformance", "summary"]
 
 CLAIMED = frozenset({*COMPUTED, *QUANTISERS, *DIALECTS[""]})
 """The operators whose cases count."""
-
-LEAST_SHARE = 0.95
-"""The share of the claimed cases that must pass."""
 
 _PARAMETERS: Mapping[str, Sequence[int]] = {
     "Clip": (1, 2),

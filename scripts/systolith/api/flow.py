@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from systolith.compiler.calibration_data import load_samples
 from systolith.compiler.frontend.input_shapes import Shapes
 from systolith.compiler.ir import Graph
-from systolith.compiler.labels import calibration_labels, load_labels
+from systolith.compiler.labels import calibration_classes
 from systolith.compiler.pipeline import compile_network
 from systolith.compiler.quantise_config import QuantiseConfig
 from systolith.compiler.weight_search import Allowance
@@ -88,7 +88,7 @@ def compile(
     """Compile an ONNX file.
 
     Args:
-        model: the file, a float network or one quantised with QuantizeLinear and DequantizeLinear nodes.
+        model: the file, a float or a quantised network (QDQ, QOperator, QONNX).
         arch: a preset's name, a JSON file, or an :class:`~systolith.spec.arch.Arch`.
         calibration: an ``.npz`` or ``.npy`` file of real inputs, which a float network needs.
         config: options of the quantisation.
@@ -103,16 +103,20 @@ def compile(
     """
     chosen = arch if isinstance(arch, Arch) else load_arch(arch)
     kept: dict[str, NDArray[Any]] = {}
+    counts: list[int] = []
 
     def read(graph: Graph) -> dict[str, NDArray[Any]] | None:
         if calibration is None:
             return None
         data = load_samples(Path(calibration), graph)
         kept.update({name: values[:SAMPLES] for name, values in data.items()})
+        counts.append(len(next(iter(data.values()))))
         return data
 
     def read_labels(graph: Graph) -> NDArray[Any] | None:
-        return None if calibration is None else _labels(Path(calibration), labels, graph)
+        if calibration is None:
+            return None
+        return calibration_classes(Path(calibration), graph, counts[0], None if labels is None else Path(labels))
 
     def observe(name: str, graph: Graph) -> None:
         step(name, _STEPS.index(name) + 1, len(_STEPS))
@@ -133,8 +137,3 @@ def compile(
         progress=measuring,
     )
     return Compiled(result.source, result.program, result.network, kept, result.decisions)
-
-
-def _labels(calibration: Path, labels: str | Path | None, graph: Graph) -> NDArray[Any] | None:
-    count = len(next(iter(load_samples(calibration, graph).values())))
-    return calibration_labels(calibration, graph, count) if labels is None else load_labels(Path(labels), count)

@@ -4,11 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["model_options", "simulator_option"]
+__all__ = ["arch_option", "calib_option", "model_argument", "model_options", "simulator_option"]
+
+model_argument = click.argument("model", type=click.Path(path_type=Path))
+
+
+def arch_option(default: str | None = None) -> Callable[[Any], Any]:
+    """``--arch``, required without a default."""
+    text = "A preset (see `systolith archs`) or a JSON file."
+    return click.option("--arch", default=default, required=default is None, show_default=True, help=text)
+
+
+def calib_option(more: str) -> Callable[[Any], Any]:
+    """``--calib``; ``more`` says what the command needs of it."""
+    text = f"Real inputs (.npz or .npy, a batch in front); {more}"
+    return click.option("--calib", type=click.Path(path_type=Path), help=text)
+
 
 simulator_option = click.option(
     "--simulator",

@@ -117,5 +117,7 @@ def _split(given: dict[str, Any]) -> dict[str, Any]:
     options["layer_bits"] = given.pop("layer_weights")
     if widths and not search:
         options["default_bits"] = widths[0]
+    if labels and not search:
+        raise click.UsageError("--labels is for the search of --weights auto:4,8")
     allowance = Allowance(bits=widths, max_drop=max_drop) if search else None
     return given | {"choices": Choices(options, allowance, labels)}

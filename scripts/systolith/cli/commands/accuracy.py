@@ -10,7 +10,7 @@ import click
 from systolith.api.accuracy_report import measure_accuracy
 from systolith.cli.accuracy_view import accuracy_view
 from systolith.cli.console import json_option, out, steps, write_json
-from systolith.cli.options import model_options
+from systolith.cli.options import arch_option, calib_option, model_argument, model_options
 from systolith.cli.quantise_options import Choices, quantise_options
 from systolith.compiler.frontend.input_shapes import Shapes
 from systolith.spec.arch import load_arch
@@ -19,12 +19,8 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--calib",
-    type=click.Path(path_type=Path),
-    help="Calibration inputs (.npz or .npy), which a float network needs; not those it is judged on.",
-)
+@model_argument
+@calib_option("a float network needs some 50 to 200, not those it is judged on.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -33,9 +29,7 @@ __all__ = ["command"]
     "the float network's and, where an autoencoder gives its input back, with the inputs.",
 )
 @click.option("--data-labels", type=click.Path(path_type=Path), help="Labels of --data in a file of their own (.npy).")
-@click.option(
-    "--arch", default="8x8", show_default=True, help="The engine whose widths count: a preset or a JSON file."
-)
+@arch_option("8x8")
 @click.option("--layers/--no-layers", default=True, show_default=True, help="Look at each layer and try what helps.")
 @quantise_options
 @model_options
@@ -69,7 +63,7 @@ def command(
             calib,
             data,
             labels=data_labels,
-            calibration_classes=choices.labels,
+            calibration_labels=choices.labels,
             config=choices.config(chosen),
             allowance=choices.allowance,
             layers=layers,

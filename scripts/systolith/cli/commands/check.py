@@ -14,20 +14,16 @@ from systolith.api.check_places import PLACES
 from systolith.api.views import plain_table
 from systolith.cli.console import json_option, out, steps, write_json
 from systolith.cli.errors import exit_code_of
-from systolith.cli.options import model_options
+from systolith.cli.options import arch_option, calib_option, model_argument, model_options
 from systolith.compiler.frontend.input_shapes import Shapes
 
 __all__ = ["command"]
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--arch", default="8x8", show_default=True, help="A preset (see `systolith archs`) or a JSON file.")
-@click.option(
-    "--calib",
-    type=click.Path(path_type=Path),
-    help="Real inputs of a float network (.npz or .npy); without them its ranges come from random ones.",
-)
+@model_argument
+@arch_option("8x8")
+@calib_option("without them, the ranges of a float network come from random ones.")
 @model_options
 @json_option
 def command(model: Path, arch: str, calib: Path | None, shapes: Shapes, json_file: Path | None) -> int:

@@ -10,7 +10,7 @@ import click
 from systolith.api.flow import compile as compile_file
 from systolith.api.report import report_view
 from systolith.cli.console import json_option, out, steps, write_json
-from systolith.cli.options import model_options
+from systolith.cli.options import arch_option, calib_option, model_argument, model_options
 from systolith.cli.quantise_options import Choices, quantise_options
 from systolith.compiler.frontend.input_shapes import Shapes
 from systolith.spec.arch import load_arch
@@ -19,13 +19,9 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--arch", required=True, help="A preset (see `systolith archs`) or a JSON file.")
-@click.option(
-    "--calib",
-    type=click.Path(path_type=Path),
-    help="Real inputs (.npz or .npy, a batch in front); a float network needs some 50 to 200.",
-)
+@model_argument
+@arch_option()
+@calib_option("a float network needs some 50 to 200.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The build folder to write.")
 @quantise_options
 @model_options
@@ -39,7 +35,7 @@ def command(
     shapes: Shapes,
     json_file: Path | None,
 ) -> None:
-    """Compile MODEL, a float or QDQ-quantised ONNX file.
+    """Compile MODEL, an ONNX file, float or quantised (QDQ, QOperator, QONNX).
 
     Writes the program image, the engine's Verilog and the report (report.txt, report.json) into the folder given
     with -o. A network that is quantised already keeps its scales and zero points exactly.

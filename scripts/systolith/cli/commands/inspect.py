@@ -36,6 +36,8 @@ def command(what: Path, graph: bool, tiles: bool, memory: bool, disassemble: boo
             raise click.UsageError("--tiles, --memory and --disassemble need a build folder; compile the network first")
         out.print(graph_table(import_network(what, shapes=shapes)))
         return
+    if shapes:
+        raise click.UsageError("--fix-shape needs an ONNX file; the shapes of a build folder are fixed")
     build = BuildFolder(what)
     program = build.program()
     if graph or not (tiles or memory or disassemble):

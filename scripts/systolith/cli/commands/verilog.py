@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from systolith.cli.console import steps
+from systolith.cli.options import arch_option
 from systolith.hdl.emit import emit_verilog
 from systolith.hdl.target import Target
 from systolith.spec.arch import load_arch
@@ -16,7 +17,7 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--arch", required=True, help="A preset (see `systolith archs`) or a JSON file.")
+@arch_option()
 @click.option(
     "--target",
     type=click.Choice([target.value for target in Target]),
