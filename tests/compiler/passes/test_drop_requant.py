@@ -63,6 +63,15 @@ def test_a_move_keeps_its_zero_point_in_bounds() -> None:
     assert drop_requant(graph) == graph
 
 
+def test_the_first_of_a_chain_may_have_been_replaced() -> None:
+    """Of three in a row the last two go into the first, which an earlier step has already renamed."""
+    b, x = builder(3)
+    graph = b.graph("g", limit(b, limit(b, limit(b, x, 0, 40)), -5, 30))
+    after = drop_requant(graph)
+    assert [node.op for node in after.nodes] == ["QRequant"]
+    same(graph, after)
+
+
 def test_a_move_s_fill_is_limited_too() -> None:
     b, x = builder(1)
     y = b.move(x)

@@ -87,6 +87,14 @@ def test_a_clip_is_left_alone() -> None:
     assert_same_result(graph, result)
 
 
+def test_channels_dealt_out_anew_are_left_alone() -> None:
+    builder = ModelBuilder((1, 2, 4, 4))
+    x = builder.add("Relu", builder.add("Conv", "input", uneven(builder, 8, 2, 1, 1)))
+    dealt = builder.add("Reshape", x, builder.constant([1, 2, 8, 8], np.int64))
+    graph = prepare_float(read(builder, builder.conv(dealt, 3, 2, 1, 1)))
+    assert changed(graph) is graph
+
+
 @pytest.mark.parametrize("other", ["reader", "output"])
 def test_a_result_with_another_reader_is_left_alone(other: str) -> None:
     builder = ModelBuilder((1, 2, 6, 6))

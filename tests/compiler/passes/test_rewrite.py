@@ -49,5 +49,12 @@ def test_rebuild_adds_constants_and_leaves_the_argument_alone() -> None:
     assert set(graph.constants) == {"w", "spare"}
 
 
+def test_renamed_changes_a_chain_s_steps_too() -> None:
+    """A chain's steps are nodes over the names of its operands."""
+    step = Node("Add", "step", ("a", "b"), ("s",))
+    chained = renamed(Node("Elementwise", "n", ("a", "b"), ("y",), {"steps": (step,)}), {"a": "c"})
+    assert chained.attributes["steps"][0].inputs == chained.inputs == ("c", "b")
+
+
 def test_renamed_changes_inputs_only() -> None:
     assert renamed(Node("Add", "n", ("a", "b"), ("a2",)), {"a": "c"}).inputs == ("c", "b")

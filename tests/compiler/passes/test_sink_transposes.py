@@ -43,10 +43,7 @@ STEPS: dict[str, Step] = {
     "slice": lambda net, x: net.add("Slice", x, *integers(net, [2, 0], [-9, 3], [1, 2], [-1, 2])),
     "mean": lambda net, x: net.add("ReduceMean", x, axes=[1, 3]),
     "mean without its axes": lambda net, x: net.add("ReduceMean", x, axes=[2], keepdims=0),
-    "softmax": lambda net, x: net.add("Softmax", x, axis=3),
     "resize": lambda net, x: net.add("Resize", x, "", net.constant([1, 2, 3, 1]), mode="linear"),
-    "argmax": lambda net, x: net.add("ArgMax", x, axis=3, keepdims=1),
-    "argmax without its axis": lambda net, x: net.add("ArgMax", x, axis=1, keepdims=0),
     "reshape": lambda net, x: net.add("Reshape", x, *integers(net, [1, 3, 1, 4, 1, 2])),
 }
 
@@ -57,6 +54,25 @@ def test_one_operator(name: str) -> None:
     graph = sunk(builder, STEPS[name](builder, builder.add("Transpose", "input", perm=NHWC)))
     assert [node.op for node in graph.nodes][-1] == "Transpose"
     assert len(graph.nodes) == 2
+
+
+@pytest.mark.parametrize(
+    ("keepdims", "axis", "expected"),
+    [(0, 3, ["Softmax", "ArgMax", "Transpose"]), (0, 1, ["Transpose", "Softmax", "ArgMax"]), (1, 3, ["Transpose"])],
+)
+def test_nothing_may_follow_what_the_host_does(keepdims: int, axis: int, expected: list[str]) -> None:
+    """A Transpose behind the host's operators is left alone where it does nothing: the channels' axis is gone."""
+    builder = ModelBuilder((1, 2, 3, 4))
+    x = builder.add("Softmax", builder.add("Transpose", "input", perm=NHWC), axis=3)
+    graph = sunk(builder, builder.add("ArgMax", x, axis=axis, keepdims=keepdims))
+    assert [node.op for node in graph.nodes][: len(expected)] == expected
+
+
+def test_the_host_s_operators_are_passed_on_the_way_to_the_inverse() -> None:
+    builder = ModelBuilder((1, 2, 3, 4))
+    x = builder.add("Softmax", builder.add("Transpose", "input", perm=NHWC), axis=3)
+    graph = sunk(builder, builder.add("Transpose", x, perm=[0, 3, 1, 2]))
+    assert [node.op for node in graph.nodes] == ["Softmax", "Transpose", "Transpose"]
 
 
 def test_crop() -> None:

@@ -21,8 +21,10 @@ _LIMITERS = ("QConv", "QMove", "QPool", "QAdd", "QRequant")
 
 def drop_requant(graph: Graph) -> Graph:
     """The graph without requantisations that the node before can do."""
-    for node in graph.nodes:
-        if node.op == "QRequant" and _keeps_scale(graph, node):
+    for name in [node.name for node in graph.nodes if node.op == "QRequant"]:
+        # looked up anew: an earlier step may have replaced it
+        node = next(node for node in graph.nodes if node.name == name)
+        if _keeps_scale(graph, node):
             graph = _without(graph, node)
     return graph
 
@@ -42,8 +44,6 @@ def _limits(node: Node, qparams: QParams | None) -> bool:
 
 def _without(graph: Graph, node: Node) -> Graph:
     source, result = node.inputs[0], node.outputs[0]
-    # looked up anew: an earlier step may have replaced it
-    node = next(other for other in graph.nodes if result in other.outputs)
     producer = fusable_producer(graph, source, _LIMITERS)
     if producer is not None and "table" not in producer.attributes and _takes(producer, node):
         tighter = _tightened(producer, node)

@@ -71,9 +71,15 @@ def _reader(graph: Graph, first: Node) -> Node | None:
         node = readers[0]
         if node.op in _LAYERS:
             return node if node.inputs[0] not in node.inputs[1:] else None
-        if node.op not in _BETWEEN:
+        if node.op not in _BETWEEN or not _keeps_channels(graph, node):
             return None
     return None
+
+
+def _keeps_channels(graph: Graph, node: Node) -> bool:
+    """Whether channels stay channels, or a map is flattened: a Reshape may also deal them out anew."""
+    before, after = (graph.tensors[name].shape for name in (node.inputs[0], node.outputs[0]))
+    return node.op != "Reshape" or len(after) == 2 or before[1] == after[1]
 
 
 def _is_homogeneous(node: Node) -> bool:

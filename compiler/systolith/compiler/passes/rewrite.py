@@ -27,8 +27,11 @@ def fusable_producer(graph: Graph, name: str, ops: Sequence[str]) -> Node | None
 
 
 def renamed(node: Node, names: Mapping[str, str]) -> Node:
-    """The node reading other tensors."""
-    return replace(node, inputs=tuple(names.get(name, name) for name in node.inputs))
+    """The node reading other tensors, the steps of a chain too."""
+    inputs, attributes = tuple(names.get(name, name) for name in node.inputs), dict(node.attributes)
+    if node.op == "Elementwise":
+        attributes["steps"] = tuple(renamed(step, names) for step in attributes["steps"])
+    return replace(node, inputs=inputs, attributes=attributes)
 
 
 def rebuild(graph: Graph, nodes: Sequence[Node], constants: Mapping[str, NDArray[Any]] | None = None) -> Graph:

@@ -44,19 +44,9 @@ def _merged(graph: Graph, first: Node, second: Node) -> Graph:
 def _swapped(graph: Graph, reshape: Node, activation: Node) -> Graph:
     """The tensor between the two keeps its name and takes the shape before the Reshape."""
     between, result = reshape.outputs[0], activation.outputs[0]
-    early = _reading(activation, reshape.inputs[0], between)
+    early = replace(renamed(activation, {between: reshape.inputs[0]}), outputs=(between,))
     late = replace(reshape, inputs=(between,), outputs=(result,))
     swap = {reshape.name: early, activation.name: late}
     shape = graph.tensors[reshape.inputs[0]].shape
     tensors = {**graph.tensors, between: Tensor(between, shape)}
     return rebuild(graph.with_(tensors=tensors), [swap.get(node.name, node) for node in graph.nodes])
-
-
-def _reading(activation: Node, source: str, result: str) -> Node:
-    """The activation from ``source`` to ``result``, its steps too where it is a chain."""
-    old = activation.inputs[0]
-    early = replace(renamed(activation, {old: source}), outputs=(result,))
-    if "steps" not in early.attributes:
-        return early
-    steps = tuple(renamed(step, {old: source}) for step in early.attributes["steps"])
-    return replace(early, attributes={**early.attributes, "steps": steps})

@@ -4,7 +4,8 @@
 Before: ``Transpose -> operator``; several operands must all be transposed alike, or be constant.
 After: the operator with its axes renamed, ``operator -> Transpose``. The constants are transposed.
 A Reshape that only adds or drops axes of one element is such an operator too. Does not apply to operators whose axes
-have fixed meanings (Conv, pools, MatMul, ...).
+have fixed meanings (Conv, pools, MatMul, ...), nor
+to what the host does at the network's end if a Transpose were left behind it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..borders import HOST_OPERATORS
 from ..elementwise import BINARY, UNARY
 from ..ir import Graph, Node, Tensor
 from .rewrite import is_constant, rebuild
@@ -58,6 +60,8 @@ def _sunk(graph: Graph, node: Node) -> Graph | None:
     perm = _common_perm(graph, node)
     if perm is None or len(perm) < _rank(graph, node):
         return None
+    if node.op in HOST_OPERATORS and _is_stranded(graph, node, perm):
+        return None
     new, result = _renamed(graph, node, perm), node.outputs[0]
     if new is None:
         return None
@@ -71,6 +75,15 @@ def _sunk(graph: Graph, node: Node) -> Graph | None:
     late = transpose_node(fresh(graph, f"{node.name}:transpose"), inner, result, new.perm, ("Transpose",))
     nodes = [part for other in graph.nodes for part in ((early, late) if other is node else (other,))]
     return rebuild(graph.with_(tensors=tensors), nodes, constants)
+
+
+def _is_stranded(graph: Graph, node: Node, perm: Perm) -> bool:
+    """Whether a Transpose would come out at the network's end, with nothing but the host's operators before it."""
+    new, result = _renamed(graph, node, perm), node.outputs[0]
+    if new is None or node.op not in (*HOST_OPERATORS, *_QUANTISERS) or new.perm == tuple(range(len(new.perm))):
+        return False
+    readers = graph.consumers(result)
+    return result in graph.outputs or all(_is_stranded(graph, reader, new.perm) for reader in readers)
 
 
 def _renamed(graph: Graph, node: Node, perm: Perm) -> _Sunk | None:
