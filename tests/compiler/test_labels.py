@@ -73,6 +73,7 @@ def test_labels_beside_calibration_samples(arrays: dict[str, Any], expected: boo
         (np.zeros(4), r"got float64 of shape \[4\]"),
         (np.zeros(5, int), r"got int64 of shape \[5\]"),
         (np.zeros((4, 10), int), r"got int64 of shape \[4, 10\]"),
+        (np.array(1), r"got int64 of shape \[\]"),
     ],
 )
 def test_refuses_what_is_not_a_class_a_sample(labels: Any, got: str, tmp_path: Path) -> None:
@@ -90,5 +91,7 @@ def test_refuses_classes_that_the_network_has_not(labels: list[int], tmp_path: P
 def test_refuses_files_without_labels(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"data.npz: no labels; expected an array 'y', 'labels' or a single one"):
         load_labels(saved(tmp_path, a=X, b=X), network(), 4)
+    with pytest.raises(CalibrationError, match=r"data.npz: no labels; .*, got \[\]"):
+        load_labels(saved(tmp_path), network(), 4)
     with pytest.raises(CalibrationError, match="missing.npz: cannot be read"):
         load_labels(tmp_path / "missing.npz", network(), 4)

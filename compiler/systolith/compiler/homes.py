@@ -97,16 +97,17 @@ def _moves_all(graph: Graph, node: Node, move: Move, target: Layout, arch: Arch)
     )
 
 
-def _pitches(tensor: Layout, columns: int, rows: int) -> dict[str, int]:
-    """The pitches of a tensor. A single row has to end before a next one would begin: padding lies there."""
-    return {"channel_pitch": columns, "row_pitch": max(rows, tensor.width * columns) if tensor.height == 1 else rows}
+def _with_pitches(tensor: Layout, columns: int, rows: int) -> Layout:
+    """A tensor with other pitches. A single row has to end before a next one would begin: padding lies there."""
+    rows = max(rows, tensor.width * columns) if tensor.height == 1 else rows
+    return replace(tensor, channel_pitch=columns, row_pitch=rows)
 
 
 def _inside(node: Node, move: Move, source: Layout, target: Layout) -> Layout:
     """The layout of a source that lives in the result."""
     offset = move.rows.target * target.row_pitch + move.columns.target * target.channel_pitch + move.channels.target
     columns, rows = move.columns.target_step * target.channel_pitch, move.rows.target_step * target.row_pitch
-    return replace(source, **_pitches(source, columns, rows), home=node.outputs[0], offset=offset)
+    return replace(_with_pitches(source, columns, rows), home=node.outputs[0], offset=offset)
 
 
 def _settle_result(graph: Graph, node: Node, layouts: Layouts, arch: Arch) -> None:
@@ -134,4 +135,4 @@ def _selected(move: Move, name: str, source: Layout, target: Layout) -> Layout:
     """The layout of a result that lives in the source."""
     offset = move.rows.source * source.row_pitch + move.columns.source * source.channel_pitch + move.channels.source
     columns, rows = move.columns.source_step * source.channel_pitch, move.rows.source_step * source.row_pitch
-    return replace(target, **_pitches(target, columns, rows), home=name, offset=offset)
+    return replace(_with_pitches(target, columns, rows), home=name, offset=offset)

@@ -24,8 +24,8 @@ Array = NDArray[Any]
 _PAIRS = (("x_test", "y_test"), ("x", "y"), ("x", "labels"))
 """Names of samples and their labels in one file, in the order they are looked for."""
 
-_BESIDE = {"x_calib": ("y_calib",), "x": ("y", "labels")}
-"""Where the classes of calibration samples are, by the samples' name."""
+_BESIDE = {"x": ("y", "labels"), "x_calib": ("y_calib",)}
+"""Where the classes of calibration samples are, by the samples' name, in the order these are looked for."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def load_labels(path: Path, graph: Graph, count: int) -> Array:
     """
     arrays = _read(path)
     names = [name for name in ("y", "labels", *arrays) if name in arrays]
-    if len(arrays) > 1 and names[0] not in ("y", "labels"):
+    if len(arrays) != 1 and names[:1] not in (["y"], ["labels"]):
         raise CalibrationError(
             f"{path}: no labels; expected an array 'y', 'labels' or a single one, got {sorted(arrays)}"
         )
@@ -108,7 +108,7 @@ def _read(path: Path) -> Mapping[str, Array]:
 
 def _checked(labels: Array, graph: Graph, count: int, where: str) -> Array:
     flat, classes = labels.reshape(-1), math.prod(graph.tensors[graph.outputs[0]].shape[1:])
-    if labels.dtype.kind not in "iub" or flat.size != count or labels.shape[0] != count:
+    if labels.dtype.kind not in "iub" or flat.size != count or labels.shape[:1] != (count,):
         got = f"{labels.dtype} of shape {list(labels.shape)}"
         raise CalibrationError(f"{where}: expected a class number for each of {count} samples, got {got}")
     if not 0 <= flat.min(initial=0) <= flat.max(initial=0) < classes:
