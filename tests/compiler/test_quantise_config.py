@@ -42,6 +42,10 @@ def test_tables_come_from_the_arch() -> None:
         ({"weight_bits": 1}, r"weight_bits 1; accepted: 2\.\.16"),
         ({"act_bits": 17}, r"act_bits 17; accepted: 4\.\.16"),
         ({"acc_bits": 8}, r"acc_bits 8; accepted: 16\.\.64"),
+        (
+            {"rounding": "reconstruct", "per_channel": False},
+            "'reconstruct' with one scale for a layer; accepted: a scale",
+        ),
     ],
 )
 def test_refusals(options: dict[str, Any], message: str) -> None:

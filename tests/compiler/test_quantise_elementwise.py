@@ -13,9 +13,12 @@ from systolith.compiler.errors import UnsupportedModel
 from systolith.compiler.interp import run_float
 from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph, QParams
+from systolith.compiler.layer_noise import real_weights
+from systolith.compiler.lower import lower
 from systolith.compiler.passes.prepare import prepare_float
 from systolith.compiler.pipeline import quantise_network
 from systolith.compiler.quantise_config import QuantiseConfig
+from systolith.spec.arch import PRESETS
 from tests.support.float_models import ModelBuilder, random_feeds, read
 
 Make = Callable[[ModelBuilder, str], str]
@@ -90,12 +93,12 @@ def prelu(b: ModelBuilder, x: str) -> str:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda b, x: b.add("LeakyRelu", x, alpha=0.1), ["QRequant", "QAdd"]),
+        (lambda b, x: b.add("LeakyRelu", x, alpha=0.1), ["QRequant", "View", "View", "QAdd"]),
         (prelu, ["QRequant", "QRequant", "QConv"]),
         (lambda b, x: b.add("Sub", x, b.add("MaxPool", x, kernel_shape=[1, 1])), ["QPool", "QConv"]),
         (lambda b, x: b.add("Add", x, b.constant(1.0)), ["QConv"]),
         (scaled, ["QPool", "View"]),
-        (lambda b, x: b.add("HardSigmoid", x), ["QConv"]),
+        (lambda b, x: b.add("HardSigmoid", x), ["View", "QConv"]),
     ],
 )
 def test_without_tables(make: Make, expected: list[str]) -> None:
@@ -111,8 +114,21 @@ def test_another_scale_costs_nothing() -> None:
     half = builder.add("Mul", "input", builder.constant(0.5))
     out = builder.add("Add", builder.add("MaxPool", half, kernel_shape=[1, 1]), half)
     _, network = quantised(builder, out, PLAIN)
-    assert [node.op for node in network.nodes] == ["QPool", "QAdd"]
-    assert network.nodes[1].inputs[1] == "input"
+    assert [node.op for node in network.nodes] == ["View", "QPool", "QAdd"]
+    assert len(lower(network, PRESETS["4x4"]).layers) == 2
+    assert error(builder, out, PLAIN) < 1
+
+
+def test_a_layer_may_read_a_multiple() -> None:
+    """The integers' meaning under the new name counts, for the reference and for what looks at single layers."""
+    builder = ModelBuilder((1, 3, 4, 4))
+    double = builder.add("Mul", builder.add("MaxPool", "input", kernel_shape=[2, 2]), builder.constant(2.0))
+    out = builder.add("Concat", builder.conv(double, 4, 3, 1, 1), double, axis=1)
+    graph, network = quantised(builder, out, PLAIN)
+    (layer,) = (node for node in network.nodes if node.op == "QConv")
+    (source,) = (node for node in graph.nodes if node.op == "Conv")
+    weight, _ = real_weights(network, layer)
+    np.testing.assert_allclose(weight, graph.constant(source.inputs[1]), atol=0.01 * np.abs(weight).max())
     assert error(builder, out, PLAIN) < 1
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systolith.compiler.errors import UnsupportedModel
+from systolith.compiler.errors import QuantisationError, UnsupportedModel
 from systolith.compiler.ir import Graph, QParams
+from systolith.compiler.quantise_config import QuantiseConfig
 from tests.support.float_models import ModelBuilder
 from tests.support.lsb import compiled
 
@@ -168,6 +169,13 @@ def test_refusals(build: Any, message: str) -> None:
     b = ModelBuilder((1, 6, 4, 5), opset=18)
     with pytest.raises(UnsupportedModel, match=message):
         compiled(b, build(b), lsb=1)
+
+
+def test_sums_of_a_mean_must_fit_the_accumulator() -> None:
+    b = ModelBuilder((1, 600, 1, 1))
+    out = b.add("ReduceMean", "input", axes=[1], name="mean")
+    with pytest.raises(QuantisationError, match="'mean': .* need 18 accumulator bits; accepted"):
+        compiled(b, out, lsb=1, config=QuantiseConfig(acc_bits=16))
 
 
 def test_movement_without_regularity_is_refused() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .ir import Node
 
-__all__ = ["BINARY", "ELEMENTWISE_ATTRIBUTES", "UNARY", "Unary", "evaluate", "run_steps"]
+__all__ = ["BINARY", "ELEMENTWISE_ATTRIBUTES", "UNARY", "Unary", "evaluate", "nearest_defined", "run_steps"]
 
 Floats = NDArray[Any]
 
@@ -152,6 +152,18 @@ def _compute(node: Node, operands: Sequence[Floats]) -> Floats:
     if node.op in _BOUNDED:
         return _BOUNDED[node.op](node, operands[0])
     return UNARY[node.op].function(operands[0], **{key: node.attributes[key] for key in UNARY[node.op].defaults})
+
+
+def nearest_defined(y: Floats) -> Floats:
+    """A function's values at integers in a row, (L,), with the nearest defined one in place of each NaN.
+
+    Of two as near the later one. At least one value must be defined.
+    """
+    known, where = np.flatnonzero(~np.isnan(y)), np.arange(len(y))
+    right = np.searchsorted(known, where).clip(max=len(known) - 1)
+    left = np.maximum(right - 1, 0)
+    nearer = np.abs(known[left] - where) < np.abs(known[right] - where)
+    return np.asarray(y[np.where(nearer, known[left], known[right])])
 
 
 def run_steps(node: Node, operands: Sequence[Floats]) -> Floats:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,8 @@ _MARGIN = 0.99
 class Builder:
     """Collects the integer level of ``graph``.
 
-    A tensor that is only another view of a map (the operand of a Gemm behind a Flatten), or its multiple, does not
-    exist at the integer level; :meth:`source` gives the tensor that does, :meth:`params` what its integers then mean.
+    A tensor that is only another view of a map (the operand of a Gemm behind a Flatten) does not exist at the integer
+    level; :meth:`source` gives the tensor that does.
     """
 
     def __init__(self, graph: Graph, calibration: Calibration, config: QuantiseConfig) -> None:
@@ -40,7 +39,6 @@ class Builder:
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[str, NDArray[Any]] = {}
         self._sources: dict[str, str] = {}
-        self._params: dict[str, QParams] = {}
         for name in graph.inputs:
             self.define(name)
 
@@ -56,8 +54,8 @@ class Builder:
         return self._tensors[self._sources.get(name, name)]
 
     def params(self, name: str) -> QParams:
-        """The quantisation of a tensor: what its integers mean under this name."""
-        params = self._params.get(name) or self.source(name).qparams
+        """The quantisation of a tensor."""
+        params = self.source(name).qparams
         if params is None:
             raise KeyError(name)
         return params
@@ -75,21 +73,9 @@ class Builder:
         bits = self.config.bits_of(node.name)
         return {} if bits == self.config.weight_bits else {"weight_bits": bits}
 
-    def alias(self, name: str, source: Tensor, params: QParams | None = None) -> None:
-        """Let ``name`` stand for ``source``, elements in NCHW order; ``params`` if its integers mean something else."""
+    def alias(self, name: str, source: Tensor) -> None:
+        """Let ``name`` stand for ``source``, elements in NCHW order."""
         self._sources[name] = source.name
-        if params is not None:
-            self._params[name] = params
-
-    def rescale(self, node: Node, name: str, factor: float) -> None:
-        """Let a node's result be ``name``'s integers with another meaning; a graph output is a tensor of its own."""
-        source, params, result = self.source(name), self.params(name), node.outputs[0]
-        scaled = replace(params, scale=params.scale * factor)
-        if result in self.graph.outputs:
-            self.define_like(result, scaled)
-            self.emit(node, "View", (source.name,), {})
-        else:
-            self.alias(result, source, scaled)
 
     def define(self, name: str, least_scale: float = 0.0) -> QParams:
         """A tensor whose integers cover its calibrated range; its scale is at least ``least_scale``."""

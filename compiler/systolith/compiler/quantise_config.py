@@ -66,7 +66,9 @@ class QuantiseConfig:
         for name, (low, high) in {"weight_bits": (2, 16), "act_bits": (4, 16), "acc_bits": (16, 64)}.items():
             if not low <= getattr(self, name) <= high:
                 raise QuantisationError(f"{name} {getattr(self, name)}; accepted: {low}..{high}")
-        for layer, bits in {"all layers": self.default_bits or self.weight_bits, **self.layer_bits}.items():
+        if self.rounding == "reconstruct" and not self.per_channel:
+            raise QuantisationError("rounding 'reconstruct' with one scale for a layer; accepted: a scale per channel")
+        for layer, bits in {"all layers": self._usual_bits, **self.layer_bits}.items():
             if not 2 <= bits <= self.weight_bits:
                 raise QuantisationError(
                     f"{bits}-bit weights for {layer}; accepted: 2..{self.weight_bits}, what the engine multiplies"
@@ -90,7 +92,11 @@ class QuantiseConfig:
 
     def bits_of(self, layer: str) -> int:
         """Bits of a layer's weights."""
-        return self.layer_bits.get(layer, self.default_bits or self.weight_bits)
+        return self.layer_bits.get(layer, self._usual_bits)
+
+    @property
+    def _usual_bits(self) -> int:
+        return self.weight_bits if self.default_bits is None else self.default_bits
 
     def reconstructs(self, layer: str) -> bool:
         """Whether a layer's weights are rounded by :mod:`systolith.compiler.reconstruct`."""

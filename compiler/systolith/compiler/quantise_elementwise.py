@@ -8,11 +8,12 @@ calibrated range (ties to even). Where the function is not a number, the nearest
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .elementwise import UNARY, evaluate
+from .elementwise import UNARY, evaluate, nearest_defined
 from .errors import UnsupportedModel
 from .ir import Node, QParams
 from .passes.affine import affine_of, is_rescaling
@@ -44,21 +45,12 @@ def table(builder: Builder, node: Node) -> None:
 def _entries(builder: Builder, node: Node, params: QParams, result: QParams) -> NDArray[np.int64]:
     x = params.scale * (np.arange(params.low, params.high + 1, dtype=np.float64) - params.zero_point)
     numbers = [builder.graph.constant(name).astype(np.float64).reshape(()) for name in node.inputs[1:]]
-    y = _filled(builder, node, evaluate(node, [x, *numbers]))
+    y = evaluate(node, [x, *numbers])
+    if np.isnan(y).all():
+        raise builder.refuse(node, "its result is not a number anywhere", "functions with real values")
+    y = nearest_defined(y)
     codes = np.rint(np.clip(y, *activation_bounds(node)) / result.scale) + result.zero_point
     return np.asarray(np.clip(codes, result.low, result.high), dtype=np.int64)
-
-
-def _filled(builder: Builder, node: Node, y: Floats) -> Floats:
-    """The values with the nearest defined one in place of each NaN."""
-    known = np.flatnonzero(~np.isnan(y))
-    if not known.size:
-        raise builder.refuse(node, "its result is not a number anywhere", "functions with real values")
-    right = np.searchsorted(known, np.arange(len(y))).clip(max=len(known) - 1)
-    left = np.maximum(right - 1, 0)
-    where = np.arange(len(y))
-    nearer = np.abs(known[left] - where) < np.abs(known[right] - where)
-    return np.asarray(y[np.where(nearer, known[left], known[right])])
 
 
 def multiplication(builder: Builder, node: Node) -> None:
@@ -67,7 +59,9 @@ def multiplication(builder: Builder, node: Node) -> None:
         raise _refusal(builder, node)
     affine = affine_of(builder.graph, node)
     if affine is not None:
-        builder.rescale(node, affine.source, float(affine.factor[0]))
+        source, params = existing(builder, node, affine.source), builder.params(affine.source)
+        builder.define_like(node.outputs[0], replace(params, scale=params.scale * float(affine.factor[0])))
+        builder.emit(node, "View", (source,), {})
 
 
 def _refusal(builder: Builder, node: Node) -> UnsupportedModel:

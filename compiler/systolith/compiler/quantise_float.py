@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .choose_method import Chosen, Progress, no_progress, quantise_measured
 from .errors import QuantisationError
 from .ir import Graph
+from .passes.affine import LAYERS
 from .quantise_config import QuantiseConfig
 from .weight_search import Allowance, Narrowed, narrow_weights, weight_bytes
 
@@ -67,7 +68,7 @@ def quantise_float(
 
 
 def _check_layers(graph: Graph, config: QuantiseConfig) -> None:
-    layers = [node.name for node in graph.nodes if node.op in ("Conv", "Gemm")]
+    layers = [node.name for node in graph.nodes if node.op in LAYERS]
     unknown = next((name for name in config.layer_bits if name not in layers), None)
     if unknown is not None:
         raise QuantisationError(f"no layer {unknown!r} has weights; accepted: {', '.join(layers)}")

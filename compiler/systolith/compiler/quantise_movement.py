@@ -16,6 +16,7 @@ from .ir import Move, Node, Run, Tensor
 from .moves import NOTHING, concat_moves, gather_moves, transpose_move, whole_move
 from .quantise_builder import Builder
 from .quantise_vector import average_pool
+from .quantise_weights import check_sums
 from .verify_integer import image_shape
 
 __all__ = [
@@ -143,7 +144,7 @@ def transpose(builder: Builder, node: Node) -> None:
     size, perm = image_shape(source.shape), node.attributes["perm"]
     if perm[1] == 1:
         builder.define_like(node.outputs[0], builder.params(source.name))
-        emit_move(builder, node, [source], [transpose_move(size) if perm[2] == 3 else whole_move(0, size)])
+        emit_move(builder, node, [source], [transpose_move(size) if perm[2:3] == (3,) else whole_move(0, size)])
     elif size[0] == 1:
         _lines_to_channels(builder, node, source, size)
     elif size[1:] == (1, 1):
@@ -204,10 +205,16 @@ def fixed_conv(
     strides: tuple[int, int] = (1, 1),
     group: int = 1,
 ) -> None:
-    """A ``QConv`` of given integers into a tensor that exists: (O, I/group, kh, kw), no bias, no padding."""
+    """A ``QConv`` of given integers into a tensor that exists: (O, I/group, kh, kw), no bias, no padding.
+
+    Raises:
+        QuantisationError: a sum can overflow the accumulator.
+    """
     outputs, result = len(weight), builder.params(output)
+    bias = np.zeros(outputs, np.int64)
+    check_sums(node.name, weight, bias, builder.params(source.name), builder.config)
     role = output.removeprefix(f"{node.name}:")
-    constants = {"weight": weight, "bias": np.zeros(outputs, np.int64), "factor": np.full(outputs, factor)}
+    constants = {"weight": weight, "bias": bias, "factor": np.full(outputs, factor)}
     names = {key: builder.constant(node, f"{role}:{key}", value) for key, value in constants.items()}
     geometry = {"kernel": weight.shape[2:], "strides": strides, "pads": (0, 0, 0, 0), "dilations": (1, 1)}
     bounds = {"lo": result.low - result.zero_point, "hi": result.high - result.zero_point}

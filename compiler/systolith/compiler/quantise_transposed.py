@@ -68,8 +68,11 @@ def conv_transpose(builder: Builder, node: Node) -> None:
     unit = builder.params(source.name).scale
     largest = max(float(layer.scale.max()) for layer in layers)
     builder.define(node.outputs[0], builder.factor_scale(unit * largest))
-    names = [_phase_conv(builder, node, source, pair, layer) for pair, layer in zip(pairs, layers, strict=True)]
-    if len(pairs) == 1:
+    alone = len(pairs) == 1
+    names = [
+        _phase_conv(builder, node, source, pair, layer, alone=alone) for pair, layer in zip(pairs, layers, strict=True)
+    ]
+    if alone:
         return
     parts = [builder.source(name) for name in names]
     strides = node.attributes["strides"]
@@ -98,13 +101,16 @@ def _phase_layer(builder: Builder, node: Node, down: Phase, across: Phase) -> Qu
     bias = builder.graph.constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(len(weight))
     means = np.repeat(builder.means(node).reshape(group, -1, 1, 1), len(weight) // group, axis=0)
     params = builder.params(node.inputs[0])
-    return quantise_weights(node.name, part, bias.astype(np.float64).reshape(-1), means, params, builder.config)
+    peak = float(np.abs(weight).max()) / ((1 << (builder.config.bits_of(node.name) - 1)) - 1)
+    bias = bias.astype(np.float64).reshape(-1)
+    # A phase that no tap meets is a bias alone; its scale must not be coarser than that of the others.
+    return quantise_weights(node.name, part, bias, means, params, builder.config, spare=peak or 1.0)
 
 
 def _phase_conv(
-    builder: Builder, node: Node, source: Tensor, phase: tuple[Phase, Phase], layer: QuantisedWeights
+    builder: Builder, node: Node, source: Tensor, phase: tuple[Phase, Phase], layer: QuantisedWeights, *, alone: bool
 ) -> str:
-    """The convolution of one phase; the name of its result."""
+    """The convolution of one phase; the name of its result: the node's own where the phase is ``alone``."""
     down, across = phase
     result = builder.params(node.outputs[0])
     role = f"phase {down.first} {across.first}"
@@ -120,6 +126,7 @@ def _phase_conv(
         "pads": (down.before, across.before, down.after, across.after),
         "dilations": (1, 1),
         "group": node.attributes["group"],
+        **builder.weight_width(node),
     }
     builder.emit(node, "QConv", (source.name,), {**names, **geometry, "lo": lo, "hi": hi}, name)
     return name

@@ -91,7 +91,7 @@ def reshape(builder: Builder, node: Node) -> None:
         builder.emit(node, "View", (source.name,), {})
         return
     _check_readers(builder, node, source)
-    builder.alias(node.outputs[0], source, builder.params(node.inputs[0]))
+    builder.alias(node.outputs[0], source)
 
 
 def _check_readers(builder: Builder, node: Node, source: Tensor) -> None:

@@ -20,7 +20,7 @@ from .ir import QParams
 from .quantise_config import QuantiseConfig
 from .reconstruct import reconstruct
 
-__all__ = ["QuantisedWeights", "quantise_weights"]
+__all__ = ["QuantisedWeights", "check_sums", "quantise_weights"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,6 +46,7 @@ def quantise_weights(
     source: QParams,
     config: QuantiseConfig,
     covariance: Floats | None = None,
+    spare: float = 1.0,
 ) -> QuantisedWeights:
     """Quantise a layer.
 
@@ -57,12 +58,13 @@ def quantise_weights(
         source: the quantisation of the layer's input.
         config: bits and granularity.
         covariance: of what each group's kernel meets, (group, K, K), if the weights shall be reconstructed.
+        spare: the scale of a layer whose weights are all zero.
 
     Raises:
         QuantisationError: a sum can overflow the accumulator.
     """
     top = (1 << (config.bits_of(name) - 1)) - 1
-    scale = _filled(_scales(weight.reshape(len(weight), -1), top, per_channel=config.per_channel))
+    scale = _filled(_scales(weight.reshape(len(weight), -1), top, per_channel=config.per_channel), spare)
     rounded = _rounded(weight, scale, top)
     if covariance is not None and config.per_channel:
         rounded, scale = reconstruct(weight, scale, top, covariance)
@@ -72,7 +74,7 @@ def quantise_weights(
     rounded = np.where(enough, rounded, _rounded(weight, scale, top))
     bias = bias - _mean_shift(weight, rounded, scale, mean_input)
     integers = np.rint(bias / (source.scale * scale)).astype(np.int64)
-    _check_sums(name, rounded, integers, source, config)
+    check_sums(name, rounded, integers, source, config)
     return QuantisedWeights(rounded, integers, scale)
 
 
@@ -102,10 +104,10 @@ def _mean_shift(weight: Floats, rounded: Ints, scale: Floats, mean_input: Floats
     return np.asarray((error * mean_input).sum(axis=(1, 2, 3)))
 
 
-def _filled(scale: Floats) -> Floats:
+def _filled(scale: Floats, spare: float) -> Floats:
     """A row of zeros takes the largest scale of the others, so that its bias has a sensible one."""
     largest = float(scale.max(initial=0.0))
-    return np.where(scale > 0, scale, largest if largest > 0 else 1.0)
+    return np.where(scale > 0, scale, largest if largest > 0 else spare)
 
 
 def _extent(weight: Ints, low: int, high: int) -> tuple[Ints, Ints]:
@@ -122,8 +124,19 @@ def _least_scale(weight: Ints, bias: Floats, source: QParams, config: QuantiseCo
     return np.asarray(np.abs(bias) / (source.scale * np.maximum(room // 2, 1)))
 
 
-def _check_sums(name: str, weight: Ints, bias: Ints, source: QParams, config: QuantiseConfig) -> None:
-    """Sums of stored integers, the bias with the zero point's share, and the total must all fit."""
+def check_sums(name: str, weight: Ints, bias: Ints, source: QParams, config: QuantiseConfig) -> None:
+    """Sums of stored integers, the bias with the zero point's share, and the total must all fit the accumulator.
+
+    Args:
+        name: the layer's node.
+        weight: (O, I/group, kh, kw).
+        bias: (O).
+        source: the quantisation of the layer's input.
+        config: bits.
+
+    Raises:
+        QuantisationError: one does not.
+    """
     raw_low, raw_high = _extent(weight, source.low, source.high)
     low, high = _extent(weight, source.low - source.zero_point, source.high - source.zero_point)
     stored = bias - source.zero_point * weight.reshape(len(weight), -1).sum(axis=1)

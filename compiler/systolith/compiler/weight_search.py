@@ -195,9 +195,9 @@ class _Mixer:
         return self.config.with_(layer_bits={**bits, **self.config.layer_bits})
 
     def _is_free(self, node: Node) -> bool:
-        """Whether its output means the same at all widths."""
-        name = node.outputs[0]
-        return all(net.tensors[name] == self._widest.tensors[name] for net in self._networks.values())
+        """Whether what it reads and what it makes mean the same at all widths."""
+        names, networks = (*node.inputs, *node.outputs), self._networks.values()
+        return all(net.tensors[name] == self._widest.tensors[name] for net in networks for name in names)
 
     def bytes_of(self, layer: str, bits: int) -> int:
         """Of a layer's weights."""

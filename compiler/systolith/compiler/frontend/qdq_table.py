@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..elementwise import evaluate
+from ..elementwise import evaluate, nearest_defined
 from ..fixed_np import Ints
 from ..ir import Node
 from .qdq_constants import refuse
@@ -92,10 +92,8 @@ def _codes(walk: Walk, tensor: str) -> tuple[str, Ints]:
 
 
 def _pending(walk: Walk, node: Node, root: str, shape: Sequence[int], curve: Reals) -> Pending:
-    known = np.flatnonzero(~np.isnan(curve))
-    if not known.size:
+    if np.isnan(curve).all():
         raise refuse(node, "its result is not a number anywhere", "functions with real values")
-    nearest = known[np.abs(known[:, None] - np.arange(len(curve))).argmin(axis=0)]
-    constants = {"curve": curve[nearest]}
+    constants = {"curve": nearest_defined(curve)}
     natural, one = walk.tensors[root].shape, np.ones(1)
     return Pending("QTable", node.name, (root,), one, natural, tuple(shape), (node.op,), constants=constants)
