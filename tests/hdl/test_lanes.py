@@ -10,7 +10,7 @@ import pytest
 from systolith.hdl.lanes import Lane, Lanes
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
-from systolith.spec.fixed import Scaler, make_add_multiplier, make_scaler, requantise, residual_add
+from systolith.spec.fixed import Scaler, make_add_multiplier, make_scaler, requantise, residual_add, residual_multiply
 from systolith.spec.timing import OPERAND_DELAY, lane_latency
 from tests.support.simulate import simulate
 
@@ -57,7 +57,10 @@ class Cases:
             config |= {"residual": int(rng.random() < 0.8), "res_zero": rng.choice([-top, 0, top - 1])}
             config |= {name: make_add_multiplier(rng.choice(scales), self.widths) for name in ("m_own", "m_res")}
             config |= {"lo_sum": lo, "hi_sum": hi}
-            if config["residual"]:
+            if config["residual"] and rng.random() < 0.4:
+                wide = 1 << (self.widths.own - 1)
+                config |= {"product": 1, "m_res": 0, "lo": -wide, "hi": wide - 1}
+            elif config["residual"]:
                 config |= {"lo": -full, "hi": full}
         return config
 
@@ -100,6 +103,8 @@ class Cases:
         if config.get("residual"):
             other = element["residual"] - config["res_zero"]
             bounds = (config["lo_sum"], config["hi_sum"])
+            if config.get("product"):
+                return residual_multiply(value, other, *bounds, self.widths) + config["out_zero"]
             value = residual_add(value, other, config["m_own"], config["m_res"], *bounds, self.widths)
         return value + config["out_zero"]
 

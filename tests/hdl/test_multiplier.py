@@ -36,11 +36,13 @@ def check(dut: Multiplier, pairs: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize("target", [Target.GENERIC, Target.ICE40])
-@pytest.mark.parametrize(("a_bits", "b_bits"), [(1, 1), (3, 5), (5, 3)])
-def test_every_product_of_small_operands(a_bits: int, b_bits: int, target: Target) -> None:
+@pytest.mark.parametrize("b_signed", [False, True])
+@pytest.mark.parametrize(("a_bits", "b_bits"), [(1, 1), (3, 5), (5, 3), (4, 4)])
+def test_every_product_of_small_operands(a_bits: int, b_bits: int, b_signed: bool, target: Target) -> None:
     values = range(-(1 << (a_bits - 1)), 1 << (a_bits - 1))
-    pairs = [(a, b) for a in values for b in range(1 << b_bits)]
-    check(Multiplier(a_bits=a_bits, b_bits=b_bits, target=target), pairs)
+    low = -(1 << (b_bits - 1)) if b_signed else 0
+    pairs = [(a, b) for a in values for b in range(low, low + (1 << b_bits))]
+    check(Multiplier(a_bits=a_bits, b_bits=b_bits, b_signed=b_signed, target=target), pairs)
 
 
 @pytest.mark.parametrize("target", [Target.GENERIC, Target.ICE40])

@@ -136,13 +136,16 @@ class ProgramBuilder:
         widths, rng = self.arch.lane_widths, self.rng
         one, half = 1 << widths.add_post, 1 << (self.arch.act_bits - 1)
         base = self.descriptors[-1]
+        if product := rng.random() < 0.4:
+            base = replace(base, lo=-(1 << (widths.own - 1)), hi=(1 << (widths.own - 1)) - 1)
         self.descriptors[-1] = replace(
             base,
             residual=True,
             res=walk,
             res_zero=zero,
             m_own=rng.randrange(one // 2, 2 * one),
-            m_res=rng.randrange(one // 2, 2 * one),
+            m_res=0 if product else rng.randrange(one // 2, 2 * one),
+            product=product,
             lo_sum=-half - base.out_zero,
             hi_sum=half - 1 - base.out_zero,
         )

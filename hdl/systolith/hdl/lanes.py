@@ -95,7 +95,7 @@ class Lane(wiring.Component):
         product = self._scale(m)
         if self._arch.residual:
             own = _rounded(m, "own", product, widths.post, config.lo, config.hi, Const(0, signed(1)))
-            total = self._add_residual(m, own[: widths.delta].as_signed())
+            total = self._add_residual(m, own[: widths.own].as_signed())
             element = _rounded(m, "sum", total, widths.add_post, config.lo_sum, config.hi_sum, config.out_zero)
         else:
             element = _rounded(m, "own", product, widths.post, config.lo, config.hi, config.out_zero)
@@ -109,8 +109,8 @@ class Lane(wiring.Component):
         return register
 
     def _multiply(self, m: Module, name: str, a: Value, b: Value) -> Value:
-        """A product, three cycles later."""
-        multiplier = Multiplier(a_bits=len(a), b_bits=len(b), target=self._target)
+        """A product, three cycles later; ``b`` may be signed or not."""
+        multiplier = Multiplier(a_bits=len(a), b_bits=len(b), b_signed=b.shape().signed, target=self._target)
         m.submodules[f"{name}_multiplier"] = multiplier
         m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
         return multiplier.product
@@ -134,11 +134,13 @@ class Lane(wiring.Component):
         return self._multiply(m, "scale", operand, delayed(m, lane.multiplier, widths.mult, 2, "multiplier"))
 
     def _add_residual(self, m: Module, own: Value) -> Signal:
-        """The sum of the scaled operands of the residual add, in a register."""
+        """The sum of the scaled operands of the residual add, in a register; of a product, its only term."""
         widths, config = self._widths, self.config
         residual = delayed(m, self.input.residual, signed(self._arch.act_bits), 6 - OPERAND_DELAY, "residual")
         other = (residual - config.res_zero)[: widths.delta].as_signed()
-        scaled = self._multiply(m, "own", own, config.m_own), self._multiply(m, "other", other, config.m_res)
+        unit = Const(0, widths.add_post - widths.product_post)
+        factor = Mux(config.product, Cat(unit, other).as_signed(), config.m_own)
+        scaled = self._multiply(m, "own", own, factor), self._multiply(m, "other", other, config.m_res)
         return self._stage(m, "total", scaled[0] + scaled[1], len(scaled[0]) + 1)
 
 
@@ -182,5 +184,5 @@ class Lanes(wiring.Component):
             with m.If(~self.config.residual):
                 one = 1 << self._arch.lane_widths.add_post
                 m.d.comb += [config.m_own.eq(one), config.m_res.eq(0)]
-                m.d.comb += [config.lo_sum.eq(config.lo), config.hi_sum.eq(config.hi)]
+                m.d.comb += [config.product.eq(0), config.lo_sum.eq(config.lo), config.hi_sum.eq(config.hi)]
         return config

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One multiplier of a requantiser lane: signed by unsigned, with registers for the operands, in the middle, and for the
-product.
+"""One multiplier of a requantiser lane: signed by unsigned or signed, with registers for the operands, in the middle
+and for the product.
 
 On an ECP5 it is a multiplier block with its own registers, which synthesis would not use; wider operands than the block
 takes are left to synthesis. On an iCE40 UltraPlus the array takes all blocks, and what synthesis makes of a product in
-logic is twice as large as need be; there the multiplier is written out: one conditional addition a bit of the unsigned
-operand, which is one logic cell a bit.
+logic is twice as large as need be; there the multiplier is written out: one conditional addition a bit of the second
+operand, which is one logic cell a bit; that of a sign is a subtraction.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,16 +29,17 @@ CHAIN = 4
 class Multiplier(wiring.Component):
     """``product = a * b``, :attr:`latency` cycles later.
 
-    Members: ``a`` (In, signed ``a_bits``), ``b`` (In, unsigned ``b_bits``), ``product`` (Out, signed, as many bits as
-    both).
+    Members: ``a`` (In, signed ``a_bits``), ``b`` (In, ``b_bits``, unsigned unless ``b_signed``), ``product`` (Out,
+    signed, as many bits as both).
     """
 
-    def __init__(self, *, a_bits: int, b_bits: int, target: Target = Target.GENERIC) -> None:
+    def __init__(self, *, a_bits: int, b_bits: int, b_signed: bool = False, target: Target = Target.GENERIC) -> None:
         """Build; raises ValueError for operands without bits."""
         if a_bits < 1 or b_bits < 1:
             raise ValueError(f"operands must have at least 1 bit, got {a_bits} x {b_bits}")
-        self._target = target
-        super().__init__({"a": In(signed(a_bits)), "b": In(unsigned(b_bits)), "product": Out(signed(a_bits + b_bits))})
+        self._target, self._b_signed = target, b_signed
+        b = signed(b_bits) if b_signed else unsigned(b_bits)
+        super().__init__({"a": In(signed(a_bits)), "b": In(b), "product": Out(signed(a_bits + b_bits))})
 
     @property
     def latency(self) -> int:
@@ -48,7 +49,7 @@ class Multiplier(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        if self._target is Target.ECP5 and len(self.a) <= MULT18_BITS and len(self.b) < MULT18_BITS:
+        if self._target is Target.ECP5 and len(self.a) <= MULT18_BITS and len(self.b) < MULT18_BITS + self._b_signed:
             m.d.comb += self.product.eq(add_mult18(m, "block", self.a, self.b, pipeline=True))
             return m
         a, b, product = (
@@ -77,13 +78,14 @@ class Multiplier(wiring.Component):
 
         Sum and choice share a logic cell: where the bit is clear the old value is taken and the carry does not matter.
         """
-        bits = [b[index] for index in range(first, min(first + CHAIN, len(b)))]
         done: list[Value] = []
-        high = Mux(bits[0], a, 0).as_signed()
-        for bit in bits[1:]:
-            done, high = [*done, high[0]], high[1:].as_signed()
+        high: Value = Const(0, signed(1))
+        for index in range(first, min(first + CHAIN, len(b))):
+            if index > first:
+                done, high = [*done, high[0]], high[1:].as_signed()
             step = Signal(signed(len(a) + 1), name=f"chain{first}_{len(done)}")
-            m.d.comb += step.eq(Mux(bit, high + a, high))
+            is_sign = self._b_signed and index == len(b) - 1
+            m.d.comb += step.eq(Mux(b[index], high - a if is_sign else high + a, high))
             high = step
         total = Cat(*done, high)
         register = Signal(signed(len(total)), name=f"sum_of_chain{first}", reset_less=True)

@@ -125,7 +125,8 @@ class LaneConfig(data.StructLayout):
         """Take the widths of ``arch``; without ``arch.residual`` only the first three members exist."""
         widths = arch.lane_widths
         delta = signed(widths.delta)
-        members: dict[str, object] = {"out_zero": signed(arch.act_bits), "lo": delta, "hi": delta}
+        own = signed(widths.own) if arch.residual else delta
+        members: dict[str, object] = {"out_zero": signed(arch.act_bits), "lo": own, "hi": own}
         if arch.residual:
             factor = unsigned(widths.add_mult)
             members |= {
@@ -133,6 +134,7 @@ class LaneConfig(data.StructLayout):
                 "res_zero": signed(arch.act_bits),
                 "m_own": factor,
                 "m_res": factor,
+                "product": unsigned(1),
                 "lo_sum": delta,
                 "hi_sum": delta,
             }

@@ -27,6 +27,10 @@ quarters the multiplier's share.
 result ``d1`` (already rounded and saturated to its scale, as the QDQ graph does) and the other branch's
 ``dr = r - zero_point``. Error before the final rounding: below 2**-6 LSB for 8 bits.
 
+**Product.** ``d = round(d1 * dr / 2**n)``: the residual operand takes the place of ``m1``. The own result is a factor
+here and finer than an output, so it has two bits more than one. Its rounding is worth ``|dr| / 2**(n+1)`` of an
+LSB before the final one: a half at most, a quarter for operands with a zero point in the middle.
+
 All widths follow from the activation width ``n`` and the precision: see :class:`LaneWidths`.
 """
 
@@ -45,6 +49,7 @@ __all__ = [
     "make_scaler",
     "requantise",
     "residual_add",
+    "residual_multiply",
     "round_shift",
 ]
 
@@ -105,6 +110,11 @@ class LaneWidths:
         return self.act_bits + 1
 
     @property
+    def own(self) -> int:
+        """Signed bits of a lane's own result where another tensor is added to it or multiplied with it."""
+        return self.delta + 2
+
+    @property
     def add_mult(self) -> int:
         """Unsigned bits of a residual-add multiplier."""
         return self.act_bits + self.guard + 1
@@ -113,6 +123,11 @@ class LaneWidths:
     def add_post(self) -> int:
         """The fixed right shift of the residual add; multipliers below 8 are representable."""
         return self.act_bits + self.guard - 2
+
+    @property
+    def product_post(self) -> int:
+        """The right shift of a product with a residual operand."""
+        return self.act_bits
 
 
 @dataclass(frozen=True)
@@ -185,3 +200,8 @@ def requantise(acc: int, scaler: Scaler, low: int, high: int, widths: LaneWidths
 def residual_add(own: int, other: int, m_own: int, m_other: int, low: int, high: int, widths: LaneWidths) -> int:
     """The fused add: two values relative to their zero points to one clamped value relative to the sum's."""
     return clamp(round_shift(own * m_own + other * m_other, widths.add_post), low, high)
+
+
+def residual_multiply(own: int, other: int, low: int, high: int, widths: LaneWidths) -> int:
+    """The product of a lane's own result, of ``widths.own`` bits, and a residual operand relative to its zero point."""
+    return clamp(round_shift(own * other, widths.product_post), low, high)

@@ -48,11 +48,12 @@ the end of the nest if need be, until the nest has ended and the last output pix
 **VECTOR.** For each block of ``cols`` channels and each output pixel, the first ``cols`` elements of the windows of
 all reduction steps are summed, or their maximum taken, per channel, and the result goes to the lanes.
 
-**The lanes.** ``acc + bias`` is requantised (:func:`systolith.spec.fixed.requantise`) with the parameters of
-parameter line ``param_base + block * lane_cycles + step`` and
-clamped to ``[lo, hi]``; with ``residual`` set the other branch's element is added
-(:func:`systolith.spec.fixed.residual_add`); then ``out_zero`` is added. With ``lookup`` set, the element stored is not
-this ``e`` but entry ``e + 2**(act_bits - 1)`` of the table numbered ``table``.
+**The lanes.** ``acc + bias`` is requantised (:func:`systolith.spec.fixed.requantise`) with the parameters of parameter
+line ``param_base + block * lane_cycles + step`` and clamped to ``[lo, hi]``; with ``residual`` set the other branch's
+element is added (:func:`systolith.spec.fixed.residual_add`). With ``product`` set as well that element takes the place
+of ``m_own``, in units of ``2**-act_bits``: with ``m_res`` = 0 the two are multiplied
+(:func:`systolith.spec.fixed.residual_multiply`). Then ``out_zero`` is added. With ``lookup`` set, the element stored is
+not this ``e`` but entry ``e + 2**(act_bits - 1)`` of the table numbered ``table``.
 
 **Stores.** The C-vectors are stored whole, in the order block, y, x. The address starts at ``out_base``; between pixels
 the relative steps ``out_x``, ``out_y`` and ``out_block`` apply exactly as in the loop nest (modulo the memory). The
@@ -218,6 +219,8 @@ class Descriptor:
     res_zero: int = 0
     m_own: int = 0
     m_res: int = 0
+    product: bool = False
+    """Multiplies: the residual operand, ``2**-act_bits`` being its unit, takes the place of ``m_own``."""
     lo_sum: int = 0
     hi_sum: int = 0
     lookup: bool = False
@@ -373,6 +376,11 @@ def _front_fields() -> list[Field]:
     ]
 
 
+def _own(arch: Arch) -> int:
+    """Bits of a bound of the lane's own result."""
+    return arch.lane_widths.own if arch.residual else arch.lane_widths.delta
+
+
 def _back_fields() -> list[Field]:
     back = Section.BACK
     delta = _only_residual(lambda a: a.lane_widths.delta)
@@ -381,13 +389,14 @@ def _back_fields() -> list[Field]:
         *_walk_fields("out", "output", _address),
         Field("param_base", back, lambda a: clog2(a.param_lines), False, "first line of the lane parameters"),
         Field("out_zero", back, lambda a: a.act_bits, True, "zero point of the output"),
-        Field("lo", back, lambda a: a.lane_widths.delta, True, "lower bound, relative to the zero point"),
-        Field("hi", back, lambda a: a.lane_widths.delta, True, "upper bound, relative to the zero point"),
+        Field("lo", back, _own, True, "lower bound, relative to the zero point"),
+        Field("hi", back, _own, True, "upper bound, relative to the zero point"),
         Field("residual", back, _only_residual(lambda a: 1), False, "add a second tensor"),
         *_walk_fields("res", "residual operand", _only_residual(_address)),
         Field("res_zero", back, _only_residual(lambda a: a.act_bits), True, "zero point of the residual operand"),
         Field("m_own", back, factor, False, "residual add: multiplier of the lane's own result"),
         Field("m_res", back, factor, False, "residual add: multiplier of the residual operand"),
+        Field("product", back, _only_residual(lambda a: 1), False, "the residual operand takes the place of `m_own`"),
         Field("lo_sum", back, delta, True, "residual add: lower bound of the sum, relative to the zero point"),
         Field("hi_sum", back, delta, True, "residual add: upper bound of the sum, relative to the zero point"),
         Field("lookup", back, lambda a: 1 if a.tables else 0, False, "store the table's entry for each element"),
@@ -399,7 +408,7 @@ def _fields() -> tuple[Field, ...]:
     head = Section.HEAD
     return (
         Field("op", head, lambda a: 4, False, "operation: 0 END, 1 MATRIX, 2 VECTOR; the others are reserved"),
-        Field("mode", head, lambda a: 8, False, "reserved (products of activations, ...), must be 0"),
+        Field("mode", head, lambda a: 8, False, "reserved, must be 0"),
         Field(
             "lead",
             head,

@@ -153,9 +153,11 @@ class _Lanes:
         return np.clip(rounded, low, high).astype(np.int64)
 
     def add(self, own: Ints, other: Ints, descriptor: Descriptor) -> Ints:
-        """The fused residual add on values relative to their zero points."""
-        total = own * descriptor.m_own + other * descriptor.m_res
-        return np.clip(self._round(total, self._widths.add_post), descriptor.lo_sum, descriptor.hi_sum)
+        """The fused residual add or product on values relative to their zero points."""
+        widths = self._widths
+        unit = widths.add_post - widths.product_post
+        total = own * (other << unit if descriptor.product else descriptor.m_own) + other * descriptor.m_res
+        return np.clip(self._round(total, widths.add_post), descriptor.lo_sum, descriptor.hi_sum)
 
 
 class IsaModel:
