@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systolith.compiler.fixed_np import make_scalers, requantise, residual_add, round_shift
+from systolith.compiler.fixed_np import make_scalers, requantise, residual_add, residual_multiply, round_shift
 from systolith.spec import fixed
 from systolith.spec.fixed import LaneWidths
 
@@ -76,6 +76,18 @@ def test_residual_add_equals_the_normative_one(widths: LaneWidths) -> None:
             got = residual_add(own, other, m_own, m_other, low, high, widths)
             pairs = zip(own.tolist(), other.tolist(), strict=True)
             assert got.tolist() == [fixed.residual_add(a, b, m_own, m_other, low, high, widths) for a, b in pairs]
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_residual_multiply_equals_the_normative_one(widths: LaneWidths) -> None:
+    rng = np.random.default_rng(SEED)
+    limit, top = 1 << (widths.own - 1), 1 << widths.act_bits
+    own = np.append(rng.integers(-limit, limit, 500), [-limit, limit - 1])
+    other = np.append(rng.integers(-top, top, 500), [-top, top - 1])
+    for low, high in [(-top, top), (-3, top // 3)]:
+        got = residual_multiply(own, other, low, high, widths)
+        pairs = zip(own.tolist(), other.tolist(), strict=True)
+        assert got.tolist() == [fixed.residual_multiply(a, b, low, high, widths) for a, b in pairs]
 
 
 @settings(max_examples=200)

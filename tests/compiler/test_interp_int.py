@@ -49,7 +49,9 @@ def expected(graph: Graph, node: Node, inputs: list[Ints], acc_bits: int) -> Int
         if node.op == "QMove":
             value = moved(node, [part[0] for part in relative], point, widths)
         elif node.op == "QAdd":
-            value = add(node, int(relative[0][0][point]), int(relative[1][0][point]), widths)
+            value = add(node, int(relative[0][0][point]), operand(relative[1], point), widths)
+        elif node.op == "QMul":
+            value = multiply(node, int(relative[0][0][point]), operand(relative[1], point), widths)
         else:
             acc, factor = reduce(graph, node, relative[0][0], point)
             scaler = fixed.make_scaler(factor, widths)
@@ -76,6 +78,20 @@ def moved(node: Node, inputs: list[Ints], point: tuple[int, int, int], widths: L
             scaler = fixed.make_scaler(a["factors"][move.input], widths)
             return fixed.requantise(value, scaler, a["lo"], a["hi"], widths)
     return int(a["fill"])
+
+
+def operand(value: Ints, point: tuple[int, int, int]) -> int:
+    """The second operand's element at a point; a single pixel's is the same everywhere."""
+    channel, *place = point
+    pixels = value[0, channel]
+    return int(pixels.item() if pixels.size == 1 else pixels[tuple(place)])
+
+
+def multiply(node: Node, first: int, other: int, widths: LaneWidths) -> int:
+    limit = 1 << (widths.own - 1)
+    scaler = fixed.make_scaler(node.attributes["factor"] / 4, widths)
+    own = fixed.requantise(first, scaler, -limit, limit - 1, widths, fixed.FINER)
+    return fixed.residual_multiply(own, other, node.attributes["lo"], node.attributes["hi"], widths)
 
 
 def add(node: Node, own: int, other: int, widths: LaneWidths) -> int:

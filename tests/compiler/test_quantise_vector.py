@@ -10,7 +10,6 @@ from systolith.compiler.ir import Graph, QParams
 from systolith.compiler.passes.prepare import prepare_float
 from systolith.compiler.quantise import quantise
 from systolith.compiler.quantise_config import QuantiseConfig
-from systolith.compiler.verify_integer import ADD_LIMIT
 from tests.support.float_models import ModelBuilder, random_feeds, read
 from tests.support.lsb import lsb_error
 
@@ -57,26 +56,6 @@ def test_average_of_almost_nothing_widens() -> None:
     checker = np.indices((8, 8)).sum(axis=0) % 2 * 2.0 - 1
     result = quantise(graph, calibrate(graph, {"input": checker[None, None]}, PLAIN), PLAIN)
     assert 3.9 < result.nodes[0].attributes["factor"] < 4
-
-
-def test_add_has_its_own_scale() -> None:
-    builder = ModelBuilder((1, 3, 4, 4))
-    branch = builder.conv("input", 3, 3, 1, 1)
-    out = builder.add("Relu", builder.add("Add", branch, "input"))
-    graph = quantised(builder, out)
-    add = graph.nodes[-1].attributes["add"]
-    assert graph.nodes[-1].inputs == (branch, "input")
-    assert add.m_own == pytest.approx(params(graph, branch).scale / params(graph, out).scale)
-    assert add.m_res == pytest.approx(params(graph, "input").scale / params(graph, out).scale)
-    assert (add.lo, add.hi) == (0, 255)
-
-
-def test_sum_that_cancels_widens() -> None:
-    builder = ModelBuilder((1, 2, 4, 4))
-    minus = builder.add("Conv", "input", builder.constant(-np.eye(2).reshape(2, 2, 1, 1)))
-    graph = quantised(builder, builder.add("Add", minus, "input"))
-    add = graph.nodes[-1].attributes["add"]
-    assert 0.9 * ADD_LIMIT < max(add.m_own, add.m_res) < ADD_LIMIT
 
 
 @pytest.mark.parametrize(("op", "bounds"), [("Relu", (0, 255)), ("Clip", None)])
@@ -128,20 +107,6 @@ def test_refuses_a_flattened_map_elsewhere() -> None:
     flat = builder.add("Flatten", "input", name="flat")
     with pytest.raises(UnsupportedModel, match=r"which is read by 'twice' \(Add\); accepted: reshapes between"):
         quantised(builder, builder.add("Add", flat, flat, name="twice"))
-
-
-def test_refuses_an_added_constant_that_is_no_bias() -> None:
-    builder = ModelBuilder((1, 3, 2, 2))
-    out = builder.add("Add", "input", builder.weights(2, 2), name="mask")
-    with pytest.raises(UnsupportedModel, match=r"node 'mask' \(Add\): it adds the constant 'c0' of shape \[2, 2\]"):
-        quantised(builder, out)
-
-
-def test_refuses_broadcast_adds() -> None:
-    builder = ModelBuilder((1, 3, 4, 4))
-    out = builder.add("Add", builder.add("GlobalAveragePool", "input"), "input", name="scale")
-    with pytest.raises(UnsupportedModel, match=r"it adds \[1, 3, 1, 1\] and \[1, 3, 4, 4\]; accepted: operands of one"):
-        quantised(builder, out)
 
 
 @pytest.mark.parametrize(("op", "lsb"), [("MaxPool", 0.51), ("AveragePool", 1.01)])

@@ -78,6 +78,18 @@ def test_an_add_is_an_identity_with_a_residual() -> None:
     assert plan.tables[0].bias.tolist() == [-5] * 4
 
 
+def test_a_product_reads_a_single_pixel_again_and_again() -> None:
+    shapes = {"a": (1, 6, 3, 5), "b": (1, 6, 1, 1), "y": (1, 6, 3, 5)}
+    tensors = {name: Tensor(name, shape, QParams(1.0, 4)) for name, shape in shapes.items()}
+    node = Node("QMul", "gate", ("a", "b"), ("y",), {"factor": 1.5, "lo": -20, "hi": 30})
+    plan = _plan(Graph("gate", ("a", "b"), ("y",), (node,), tensors))
+    descriptor = plan.steps[0].descriptor
+    assert (descriptor.residual, descriptor.product, descriptor.res_zero, descriptor.m_res) == (True, True, 4, 0)
+    assert (descriptor.res.x, descriptor.res.y, descriptor.res.block) == (0, 0, 4)
+    assert (descriptor.lo, descriptor.hi, descriptor.lo_sum, descriptor.hi_sum) == (-1024, 1023, -20, 30)
+    assert int(plan.tables[0].multiplier[0]) == make_scaler(1.5 / 4, LaneWidths(8, 32)).multiplier
+
+
 def test_a_window_in_the_padding_is_refused() -> None:
     with pytest.raises(UnsupportedModel, match=r"node 'pool' \(QPool\): a window .* outside.*smaller than the kernel"):
         _plan(_pool("max", 8, 12, pads=(3, 3, 3, 3)))

@@ -62,6 +62,11 @@ def add(attributes: AddAttributes = GOOD_ADD, other: tuple[int, ...] = (1, 3, 2,
     return graph(Node("QAdd", "n", ("a", "b2"), ("y",), {"add": attributes}), (1, 3, 2, 2), other, (1, 3, 2, 2))
 
 
+def product(*, first: tuple[int, ...] = (1, 3, 2, 2), **changes: Any) -> Graph:
+    node = Node("QMul", "n", ("a", "b2"), ("y",), {"factor": 1.0, "lo": LO, "hi": HI, **changes})
+    return graph(node, first, (1, 3, 1, 1), (1, 3, 2, 2))
+
+
 def requant(factor: float = 1.0, shape: tuple[int, ...] = (1, 3)) -> Graph:
     return graph(Node("QRequant", "n", ("x",), ("y",), {"factor": factor, "lo": LO, "hi": HI}), (1, 3, 1, 1), shape)
 
@@ -117,12 +122,12 @@ def test_accepts_good_nodes() -> None:
     views = [view((1, 3), (1, 3, 1, 1)), view((1, 1, 4, 4), (1, 16)), view((1, 3, 2, 6), (1, 3, 3, 4))]
     dilated = pool(kernel=(2, 2), dilations=(2, 2), strides=(2, 2), pads=(0, 0, 1, 1))
     moves = [move(), move(replace(PART, transposed=True))]
-    for good in (conv(), pool(), dilated, add(), requant(), table(), *views, *moves):
+    for good in (conv(), pool(), dilated, add(), add(other=(1, 3)), product(), requant(), table(), *views, *moves):
         verify(good)
 
 
 def test_bounds_in_front_of_a_table_are_those_of_inner() -> None:
-    for made in (conv(), pool(), requant()):
+    for made in (conv(), pool(), product(), requant()):
         verify(inner(made, lo=-255, hi=0))
         with pytest.raises(VerifyError, match=r"bounds -118..117 are not inside -255..0"):
             verify(inner(made, lo=-118, hi=117))
@@ -147,7 +152,11 @@ def test_bounds_in_front_of_a_table_are_those_of_inner() -> None:
         (pool(kernel=(3, 3)), r"output has \(C, H, W\) \(3, 3, 3\), its operands make \(3, 2, 2\)"),
         (add(AddAttributes(1.0, 8.0, LO, HI)), r"factor 8.0 is not in \(0, 8\)"),
         (add(AddAttributes(1.0, 1.0, LO, HI + 1)), "are not inside"),
-        (add(other=(1, 3, 1, 1)), r"operand 'b2' has \(C, H, W\) \(3, 1, 1\), the sum \(3, 2, 2\)"),
+        (add(other=(1, 3, 2, 1)), r"operand 'b2' has \(C, H, W\) \(3, 2, 1\), the result \(3, 2, 2\)"),
+        (add(other=(1, 1, 1, 1)), r"operand 'b2' has \(C, H, W\) \(1, 1, 1\), the result \(3, 2, 2\)"),
+        (product(first=(1, 3, 1, 1)), r"operand 'a' has \(C, H, W\) \(3, 1, 1\), the result \(3, 2, 2\)"),
+        (product(factor=7.5), r"factor 7.5 is not in \(0, 7.41\d+\)"),
+        (product(hi=HI + 1), "are not inside"),
         (requant(float("nan")), "factor nan is not in"),
         (requant(shape=(1, 4)), "its operands make"),
         (table(range(-128, 127)), r"table must be int64 of shape \(256,\)"),

@@ -10,7 +10,15 @@ import pytest
 from systolith.hdl.lanes import Lane, Lanes
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
-from systolith.spec.fixed import Scaler, make_add_multiplier, make_scaler, requantise, residual_add, residual_multiply
+from systolith.spec.fixed import (
+    FINER,
+    Scaler,
+    make_add_multiplier,
+    make_scaler,
+    requantise,
+    residual_add,
+    residual_multiply,
+)
 from systolith.spec.timing import OPERAND_DELAY, lane_latency
 from tests.support.simulate import simulate
 
@@ -99,7 +107,8 @@ class Cases:
     def expected(self, config: Config, element: Element) -> int:
         scaler = Scaler(element["multiplier"], element["shift"])
         total = element["acc"] + element["bias"]
-        value = requantise(total, scaler, config["lo"], config["hi"], self.widths)
+        finer = FINER if config.get("product") else 0
+        value = requantise(total, scaler, config["lo"], config["hi"], self.widths, finer)
         if config.get("residual"):
             other = element["residual"] - config["res_zero"]
             bounds = (config["lo_sum"], config["hi_sum"])

@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systolith.spec.fixed import (
+    FINER,
     LaneWidths,
     UnrepresentableScale,
     make_add_multiplier,
     make_scaler,
     requantise,
     residual_add,
+    residual_multiply,
     round_shift,
 )
 
@@ -102,3 +104,14 @@ def test_residual_add_is_within_its_documented_error(own: int, other: int, a: fl
     multipliers = make_add_multiplier(a, widths), make_add_multiplier(b, widths)
     got = residual_add(own, other, *multipliers, -WIDE, WIDE, widths)
     assert abs(got - (own * Fraction(a) + other * Fraction(b))) <= Fraction(1, 2) + Fraction(1, 64)
+
+
+@given(first=st.integers(-255, 255), other=st.integers(-255, 255), real=st.floats(0.01, 4.01))
+def test_a_product_is_within_its_documented_error(first: int, other: int, real: float) -> None:
+    """The first factor's rounding and what the lane loses before it, times the second; then the final rounding."""
+    widths, limit = LaneWidths(8, 32), 1 << (LaneWidths(8, 32).own - 1)
+    own = requantise(first, make_scaler(real / 4, widths), -limit, limit - 1, widths, FINER)
+    got = residual_multiply(own, other, -WIDE, WIDE, widths)
+    own_error = Fraction(1, 2) + Fraction(1, 32)
+    error = abs(got - Fraction(real) * first * other / 256)
+    assert error <= Fraction(1, 2) + own_error * abs(other) / 256

@@ -32,6 +32,11 @@ class ModelBuilder:
         self._nodes: list[onnx.NodeProto] = []
         self._initialisers: list[onnx.TensorProto] = []
 
+    def input(self, name: str, *shape: int) -> str:
+        """One more input of the network."""
+        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+        return name
+
     def constant(self, value: Array | Sequence[float] | float, dtype: Any = np.float32) -> str:
         name = f"c{len(self._initialisers)}"
         self._initialisers.append(numpy_helper.from_array(np.asarray(value, dtype), name))

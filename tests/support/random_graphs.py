@@ -254,10 +254,24 @@ class GraphBuilder:
         return self._emit(op, names, output, **attributes)
 
     def add(self, left: str, right: str) -> str:
-        """A stand-alone add of two tensors of one shape."""
+        """A stand-alone add; ``right`` is of ``left``'s shape or a single pixel."""
         output = self._fresh()
         qparams = self._tensor(output, self.tensors[left].shape)
         return self._emit("QAdd", (left, right), output, add=self._add(qparams))
+
+    def multiply(self, left: str, right: str) -> str:
+        """A product; ``right`` is of ``left``'s shape or a single pixel."""
+        output = self._fresh()
+        qparams = self._tensor(output, self.tensors[left].shape)
+        low, high = self._bounds(qparams)
+        factor = float(self.rng.uniform(0.3, 3.9))  # below what any zero point allows
+        return self._emit("QMul", (left, right), output, factor=factor, lo=low, hi=high)
+
+    def combine(self, left: str, right: str) -> str:
+        """An add or a product, of the whole of ``right`` or of one pixel made of it."""
+        if self._int(0, 1):
+            right = self.conv(right, self.map_size(left)[0], flat=True)
+        return self.multiply(left, right) if self._int(0, 1) else self.add(left, right)
 
     def requant(self, name: str) -> str:
         """A change of scale and zero point."""
@@ -351,9 +365,9 @@ def random_pool_graph(seed: int, limits: Limits | None = None, *, mode: str | No
 
 
 def random_add_graph(seed: int, limits: Limits | None = None) -> Graph:
-    """One stand-alone add of two inputs."""
+    """One stand-alone add or product of two inputs."""
     builder, x = _start(seed, limits)
-    return builder.graph(f"add{seed}", builder.add(x, builder.input(*builder.map_size(x))))
+    return builder.graph(f"add{seed}", builder.combine(x, builder.input(*builder.map_size(x))))
 
 
 def random_requant_graph(seed: int, limits: Limits | None = None) -> Graph:
@@ -380,7 +394,7 @@ def random_move_graph(seed: int, limits: Limits | None = None) -> Graph:
 
 
 def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -> Graph:
-    """Convolutions with residual and stand-alone adds, pools, requantisations, tables (by the limits); then a Gemm."""
+    """Convolutions, adds fused and alone, products, pools, requantisations, tables (by the limits); then a Gemm."""
     builder, x = _start(seed, limits)
     for _ in range(depth):
         kind = int(builder.rng.integers(0, 6))
@@ -392,7 +406,7 @@ def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -
         elif kind == 3:
             fused = builder.rng.integers(0, 2) == 1
             branch = builder.conv(x, builder.map_size(x)[0], same=True, residual=x if fused else None)
-            x = builder.add(branch, x)
+            x = builder.combine(branch, x)
         elif kind == 4:
             x = builder.pool(x)
         else:
@@ -415,7 +429,7 @@ def random_packed_graph(seed: int, limits: Limits | None = None) -> Graph:
         if kind == 0:
             x = builder.conv(x, residual=x)
         elif kind == 1:
-            x = builder.add(builder.conv(x, builder.map_size(x)[0], same=True), x)
+            x = builder.combine(builder.conv(x, builder.map_size(x)[0], same=True), x)
         elif kind == 2:
             x = builder.pool(x)
         elif kind == 3 and builder.limits.grouped:

@@ -152,9 +152,15 @@ def _slope(m: RandomModel, x: str) -> None:
 
 
 def _join(m: RandomModel, x: str) -> None:
-    others = [name for name, shape in m.pool.items() if shape == m.pool[x]]
-    other = others[m.number(0, len(others) - 1)]
-    m.add(("Add", "Sub")[m.number(0, 1)], x, other)
+    """Two tensors of one shape, or one that is broadcast over the other's pixels or channels."""
+    shape = m.pool[x]
+    others = [name for name, other in m.pool.items() if other == shape]
+    other, kind = others[m.number(0, len(others) - 1)], m.number(0, 3)
+    if kind == 0 and len(shape) == 4:
+        other = m.add("GlobalAveragePool", other, shape=(1, shape[1], 1, 1))
+    elif kind == 1 and len(shape) == 4:
+        other = m.add("Conv", other, m.weight(1, shape[1], 1, 1), shape=(1, 1, *shape[2:]))
+    m.add(("Add", "Sub", "Mul")[m.number(0, 2)], x, other)
 
 
 def _concat(m: RandomModel, x: str) -> None:

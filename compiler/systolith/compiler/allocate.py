@@ -100,7 +100,7 @@ def _pointwise(node: Node, graph: Graph, arch: Arch) -> bool:
 
 def _overwritable(node: Node, graph: Graph, arch: Arch) -> tuple[str, ...]:
     """Operands that a node reads pixel by pixel, each before the result is stored there."""
-    if node.op in ("QAdd", "QRequant", "QTable"):
+    if node.op in ("QAdd", "QMul", "QRequant", "QTable"):
         return node.inputs
     residual = residual_of(node)
     if residual is not None:

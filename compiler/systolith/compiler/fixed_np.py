@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from systolith.spec.fixed import LaneWidths, make_scaler
 
-__all__ = ["Ints", "clamp", "make_scalers", "requantise", "residual_add", "round_shift"]
+__all__ = ["Ints", "clamp", "make_scalers", "requantise", "residual_add", "residual_multiply", "round_shift"]
 
 Ints = NDArray[np.int64]
 
@@ -65,7 +65,7 @@ def _operand(acc: Ints, shift: Ints, widths: LaneWidths) -> Ints:
     return clamp(acc >> right, -limit, limit - 1)
 
 
-def _wide_product(operand: Ints, multiplier: Ints, widths: LaneWidths) -> Ints:
+def _wide_product(operand: Ints, multiplier: Ints, post: int, widths: LaneWidths) -> Ints:
     """``operand * multiplier`` shifted right by ``post`` and rounded, for products of more than 63 bits.
 
     With ``multiplier = upper * 2**n + lower`` the product is ``whole * 2**n + rest`` with ``0 <= rest < 2**n``.
@@ -73,19 +73,26 @@ def _wide_product(operand: Ints, multiplier: Ints, widths: LaneWidths) -> Ints:
     n = widths.act_bits
     lower = operand * (multiplier & ((1 << n) - 1))
     whole = operand * (multiplier >> n) + (lower >> n)
-    floor = whole >> (widths.post - n)
-    rest = ((whole & ((1 << (widths.post - n)) - 1)) << n) + (lower & ((1 << n) - 1))
-    return np.asarray(floor + _round_up(floor, rest, widths.post))
+    floor = whole >> (post - n)
+    rest = ((whole & ((1 << (post - n)) - 1)) << n) + (lower & ((1 << n) - 1))
+    return np.asarray(floor + _round_up(floor, rest, post))
 
 
-def requantise(acc: ArrayLike, multiplier: Ints, shift: Ints, low: int, high: int, widths: LaneWidths) -> Ints:
+def requantise(
+    acc: ArrayLike, multiplier: Ints, shift: Ints, low: int, high: int, widths: LaneWidths, finer: int = 0
+) -> Ints:
     """:func:`systolith.spec.fixed.requantise` element by element: accumulators to values relative to the zero point."""
-    operand = _operand(np.asarray(acc, dtype=np.int64), shift, widths)
+    operand, post = _operand(np.asarray(acc, dtype=np.int64), shift, widths), widths.post - finer
     if widths.operand + widths.mult > _INT64_BITS:
-        return clamp(_wide_product(operand, multiplier, widths), low, high)
-    return clamp(round_shift(operand * multiplier, widths.post), low, high)
+        return clamp(_wide_product(operand, multiplier, post, widths), low, high)
+    return clamp(round_shift(operand * multiplier, post), low, high)
 
 
 def residual_add(own: Ints, other: Ints, m_own: int, m_other: int, low: int, high: int, widths: LaneWidths) -> Ints:
     """:func:`systolith.spec.fixed.residual_add` element by element; operands relative to their zero points."""
     return clamp(round_shift(own * m_own + other * m_other, widths.add_post), low, high)
+
+
+def residual_multiply(own: Ints, other: Ints, low: int, high: int, widths: LaneWidths) -> Ints:
+    """:func:`systolith.spec.fixed.residual_multiply` element by element; operands relative to their zero points."""
+    return clamp(round_shift(own * other, widths.product_post), low, high)

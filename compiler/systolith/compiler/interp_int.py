@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.spec.fixed import LaneWidths, make_add_multiplier
+from systolith.spec.fixed import FINER, LaneWidths, make_add_multiplier
 
-from .fixed_np import Ints, make_scalers, requantise, residual_add
+from .fixed_np import Ints, make_scalers, requantise, residual_add, residual_multiply
 from .ir import AddAttributes, Graph, Node, QParams
 
 __all__ = ["AccumulatorOverflow", "check_feeds", "run_integer"]
@@ -141,6 +141,11 @@ class _Step:
         """Bits of input 0."""
         return _qparams(self.graph, self.node.inputs[0]).bits
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The node's own."""
+        return self.attributes["lo"], self.attributes["hi"]
+
     def constant(self, attribute: str) -> NDArray[Any]:
         """The constant that an attribute names."""
         return self.graph.constant(self.attributes[attribute])
@@ -151,13 +156,21 @@ class _Step:
         return self.constant("table")[value - self.own.low] if "table" in self.attributes else value
 
     def lanes(self, acc: Ints, factors: NDArray[np.float64]) -> Ints:
-        """Requantise (N, C, H, W) accumulators; ``factors`` broadcasts against (C, H, W)."""
+        """Requantise (N, C, H, W) accumulators to the node's bounds; ``factors`` broadcasts against (C, H, W)."""
+        return self._requantised(acc, factors, *self.bounds)
+
+    def factor_of_product(self, acc: Ints, factor: float) -> Ints:
+        """Requantise (N, C, H, W) values to a lane's own result before a product, which is finer than an element."""
+        limit = 1 << (self.widths.own - 1)
+        return self._requantised(acc, np.array(factor / (1 << FINER)), -limit, limit - 1, FINER)
+
+    def _requantised(self, acc: Ints, factors: NDArray[np.float64], low: int, high: int, finer: int = 0) -> Ints:
         limit = 1 << (self.widths.acc_bits - 1)
         if acc.size and not -limit <= acc.min() <= acc.max() < limit:
             needs = f"a sum of {acc.min()}..{acc.max()} overflows {self.widths.acc_bits} bits"
             raise AccumulatorOverflow(f"node {self.node.name!r} ({self.node.op}): {needs}")
         multiplier, shift = (part.reshape(factors.shape) for part in make_scalers(factors.ravel(), self.widths))
-        return requantise(acc, multiplier, shift, self.attributes["lo"], self.attributes["hi"], self.widths)
+        return requantise(acc, multiplier, shift, low, high, self.widths, finer)
 
     def add(self, own: Ints, other: Ints, add: AddAttributes) -> Ints:
         """The residual add of two values relative to their zero points."""
@@ -252,6 +265,12 @@ def _add(step: _Step) -> Ints:
     return step.stored(step.add(step.relative(0), step.relative(1), step.attributes["add"]))
 
 
+def _multiply(step: _Step) -> Ints:
+    """``round(own * (b - zero_b) / 2**bits)`` with ``own = round(factor * (a - zero_a))``."""
+    own = step.factor_of_product(step.relative(0), step.attributes["factor"])
+    return step.stored(residual_multiply(own, step.relative(1), *step.bounds, step.widths))
+
+
 def _requant(step: _Step) -> Ints:
     return step.stored(step.lanes(step.relative(0), np.array(step.attributes["factor"])))
 
@@ -284,6 +303,7 @@ def _view(step: _Step) -> Ints:
 _OPERATORS: dict[str, Callable[[_Step], Ints]] = {
     "QConv": _conv,
     "QMove": _move,
+    "QMul": _multiply,
     "QPool": _pool,
     "QAdd": _add,
     "QRequant": _requant,

@@ -38,7 +38,14 @@ bound. Real factors are Python floats / float64; every back end turns them into 
     Optional ``dilations`` (dy, dx), (1, 1) if absent.
 
 ``QAdd``, inputs ``(a, b)``
-    ``add``: AddAttributes; ``y = zero_y + clamp(round(m_own * (a - zero_a) + m_res * (b - zero_b)), lo, hi)``.
+    ``add``: AddAttributes; ``y = zero_y + clamp(round(m_own * (a - zero_a) + m_res * (b - zero_b)), lo, hi)``. Here and
+    in QMul ``b`` may be a single pixel, (N, C, 1, 1), which then meets every pixel of ``a``.
+
+``QMul``, inputs ``(a, b)``
+    ``factor`` (float: s_a * s_b * 2**bits / s_y, so small that ``own`` fits bits + 3), ``lo``, ``hi``::
+
+        own = round(factor * (a - zero_a))
+        y = zero_y + clamp(round(own * (b - zero_b) / 2**bits), lo, hi)
 
 ``QRequant``, input ``(x,)``
     ``factor``, ``lo``, ``hi``: ``y = zero_y + clamp(round(factor * (x - zero_x)), lo, hi)``.
@@ -47,7 +54,7 @@ bound. Real factors are Python floats / float64; every back end turns them into 
     Constant named by attribute ``table`` (int64, ``2**bits`` entries: the output's stored integers, for x's smallest
     integer first): ``y = table[x - low_x]``, where ``low_x`` is the smallest integer of x's :class:`QParams`.
 
-``table`` and ``inner`` on QConv, QAdd, QPool, QRequant
+``table`` and ``inner`` on QConv, QAdd, QMul, QPool, QRequant
     Both or neither. Everything above is as without them, but in terms of ``inner`` (a :class:`QParams`: what factors
     and bounds refer to) instead of the output's; with ``clamped`` the result relative to its zero point::
 
@@ -66,8 +73,8 @@ bound. Real factors are Python floats / float64; every back end turns them into 
     The same integers in another shape, such that the NHWC order does not change: (N, C, 1, 1) <-> (N, C),
     (N, C, 1, L) <-> (N, C, L). They may mean something else: the scale may differ, the zero point may not.
 
-The sums above are exact integers; ``round(factor * v)`` is :func:`systolith.spec.fixed.requantise` and the add is
-:func:`systolith.spec.fixed.residual_add`.
+The sums above are exact integers; ``round(factor * v)`` is :func:`systolith.spec.fixed.requantise`, the add is
+:func:`systolith.spec.fixed.residual_add` and the product :func:`systolith.spec.fixed.residual_multiply`.
 """
 
 from __future__ import annotations

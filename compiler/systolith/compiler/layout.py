@@ -92,7 +92,7 @@ def extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def residual_of(node: Node) -> str | None:
-    """The tensor that a node's lanes add, if any."""
+    """The tensor that a node's lanes add or multiply with, if any."""
     return node.inputs[1] if len(node.inputs) > 1 and node.op != "QMove" else None
 
 

@@ -18,9 +18,10 @@ from .quantise_config import QuantiseConfig
 from .quantise_elementwise import ELEMENTWISE_RULES
 from .quantise_layers import convolution, matrix_product
 from .quantise_movement import concat, pad, reduce_mean, take, transpose
+from .quantise_pairs import addition
 from .quantise_resize import resize
 from .quantise_transposed import conv_transpose
-from .quantise_vector import addition, average_pool, max_pool, requantisation, reshape
+from .quantise_vector import average_pool, max_pool, requantisation, reshape
 from .tie_ranges import tie_ranges
 from .verify import verify
 

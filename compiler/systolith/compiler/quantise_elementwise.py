@@ -18,7 +18,9 @@ from .errors import UnsupportedModel
 from .ir import Node, QParams
 from .passes.affine import affine_of, is_rescaling
 from .passes.fuse_activation import activation_bounds
+from .passes.rewrite import is_constant
 from .quantise_builder import Builder
+from .quantise_pairs import product
 from .quantise_vector import existing
 
 __all__ = ["ELEMENTWISE_RULES", "multiplication", "table"]
@@ -54,14 +56,16 @@ def _entries(builder: Builder, node: Node, params: QParams, result: QParams) -> 
 
 
 def multiplication(builder: Builder, node: Node) -> None:
-    """A product with one positive number: the same integers on another scale; other products are refused."""
-    if not is_rescaling(builder.graph, node):
-        raise _refusal(builder, node)
+    """A product with one positive number is the same integers on another scale; with a computed tensor a ``QMul``."""
     affine = affine_of(builder.graph, node)
-    if affine is not None:
+    if affine is not None and is_rescaling(builder.graph, node):
         source, params = existing(builder, node, affine.source), builder.params(affine.source)
         builder.define_like(node.outputs[0], replace(params, scale=params.scale * float(affine.factor[0])))
         builder.emit(node, "View", (source,), {})
+    elif node.op == "Mul" and not any(is_constant(builder.graph, name) for name in node.inputs):
+        product(builder, node)
+    else:
+        raise _refusal(builder, node)
 
 
 def _refusal(builder: Builder, node: Node) -> UnsupportedModel:
@@ -70,7 +74,7 @@ def _refusal(builder: Builder, node: Node) -> UnsupportedModel:
         problem = f"it combines two computed tensors, {list(shapes[0])} and {list(shapes[1])}"
     else:
         problem = "its constant is neither a single number nor one per channel"
-    accepted = "constants per channel, and products of functions of one tensor (such as x * sigmoid(x))"
+    accepted = "constants per channel, sums and products of two computed tensors, and any function of one tensor"
     return builder.refuse(node, problem, accepted)
 
 
@@ -78,4 +82,4 @@ ELEMENTWISE_RULES: Mapping[str, Callable[[Builder, Node], None]] = {
     **dict.fromkeys((*UNARY, "Elementwise"), table),
     **dict.fromkeys(("Div", "Max", "Min", "Mul", "PRelu", "Pow", "Sub"), multiplication),
 }
-"""The rule of each operator; ``Add`` has one in :mod:`.quantise_vector`."""
+"""The rule of each operator; ``Add`` has one in :mod:`.quantise_pairs`."""

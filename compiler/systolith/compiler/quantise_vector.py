@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantise the nodes that go to the vector unit or nowhere: pools, adds, lone activations, reshapes."""
+"""Quantise the nodes that go to the vector unit or nowhere: pools, lone activations, reshapes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .errors import QuantisationError
-from .ir import AddAttributes, Node, QParams, Tensor
+from .ir import Node, QParams, Tensor
 from .quantise_builder import Builder
 from .verify_integer import image_shape
 
-__all__ = ["addition", "average_pool", "existing", "max_pool", "requantisation", "reshape"]
+__all__ = ["average_pool", "existing", "max_pool", "requantisation", "reshape"]
 
 
 def max_pool(builder: Builder, node: Node) -> None:
@@ -44,26 +44,6 @@ def _check_sum(builder: Builder, node: Node, source: QParams) -> None:
             f"node {node.name!r} ({node.origin[0]}): sums of {kh} x {kw} elements need {needed} accumulator bits; "
             f"accepted: {builder.config.acc_bits}; use an arch with a wider acc_bits or two smaller pools"
         )
-
-
-def addition(builder: Builder, node: Node) -> None:
-    """``Add`` of two branches to ``QAdd``; the sum has its own scale."""
-    for name in node.inputs:
-        if name in builder.graph.constants:
-            raise builder.refuse(
-                node,
-                f"it adds the constant {name!r} of shape {list(builder.graph.constant(name).shape)}",
-                "a constant per channel right after a Conv or Gemm that nothing else reads, or two computed branches",
-            )
-    shapes = [builder.graph.tensors[name].shape for name in (*node.inputs, *node.outputs)]
-    if len(set(shapes)) != 1:
-        raise builder.refuse(node, f"it adds {list(shapes[0])} and {list(shapes[1])}", "operands of one shape")
-    sources = [existing(builder, node, name) for name in node.inputs]
-    scales = [builder.params(name).scale for name in node.inputs]
-    params = builder.define(node.outputs[0], builder.add_scale(max(scales)))
-    lo, hi = builder.bounds(node, params)
-    add = AddAttributes(scales[0] / params.scale, scales[1] / params.scale, lo, hi)
-    builder.emit(node, "QAdd", tuple(sources), {"add": add})
 
 
 def requantisation(builder: Builder, node: Node) -> None:

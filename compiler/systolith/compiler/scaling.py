@@ -66,8 +66,15 @@ def _add_fields(node: Node, ctx: Context, add: AddAttributes, residual: str) -> 
     return {"residual": True, "res_zero": zero, "lo_sum": add.lo, "hi_sum": add.hi, **factors}
 
 
+def _operand_fields(node: Node, ctx: Context, residual: str) -> dict[str, Any]:
+    if node.op != "QMul":
+        return _add_fields(node, ctx, node.attributes["add"], residual)
+    bounds = {"lo_sum": node.attributes["lo"], "hi_sum": node.attributes["hi"]}
+    return {"residual": True, "product": True, "res_zero": ctx.qparams(residual).zero_point, **bounds}
+
+
 def lane_fields(node: Node, ctx: Context, lo: int, hi: int) -> dict[str, Any]:
-    """The descriptor fields that configure the lanes, with the residual add where the node has one.
+    """The descriptor fields that configure the lanes, with the second tensor where the node has one.
 
     A table is looked up, but which one is known when all of the program's are.
     """
@@ -76,5 +83,5 @@ def lane_fields(node: Node, ctx: Context, lo: int, hi: int) -> dict[str, Any]:
         fields["lookup"] = True
     residual = residual_of(node)
     if residual is not None:
-        fields |= _add_fields(node, ctx, node.attributes["add"], residual)
+        fields |= _operand_fields(node, ctx, residual)
     return fields

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooling, stand-alone add, requantisation and table on the vector unit: blocks of C channels, taps innermost.
+"""Pooling, stand-alone add, product, requantisation and table on the vector unit: blocks of C channels, taps innermost.
 
-An add, a requantisation or a table is a pool of one tap. An average that does not count its padding divides by another
-number at the border, so the output is cut into rectangles of equal tap count, each with its own factor.
+All but pooling are pools of one tap. An average that does not count its padding divides by another number at the
+border, so the output is cut into rectangles of equal tap count, each with its own factor.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from systolith.spec.fixed import FINER
 from systolith.spec.isa import Descriptor, Op, Walk
 
 from .errors import UnsupportedModel
@@ -49,6 +50,9 @@ def _pool_of(node: Node, ctx: Context) -> _Pool:
     if node.op == "QAdd":
         limit = 1 << ctx.arch.act_bits
         return _Pool(lo=-limit, hi=limit - 1)
+    if node.op == "QMul":
+        limit = 1 << (ctx.arch.lane_widths.own - 1)
+        return _Pool(factor=own["factor"] / (1 << FINER), lo=-limit, hi=limit - 1)
     if node.op == "QRequant":
         return _Pool(factor=own["factor"], lo=own["lo"], hi=own["hi"])
     if node.op == "QTable":
@@ -121,6 +125,17 @@ def _walk(base: int, layout: Layout, rows: Span, columns: Span, blocks: int, col
     return make_walk(first, (columns.count, layout.channel_pitch), (rows.count, layout.row_pitch), (blocks, cols))
 
 
+def _operand_walk(node: Node, ctx: Context, rows: Span, columns: Span, blocks: int, cols: int) -> Walk:
+    """Over the second operand; a single pixel is read again for each of the result's."""
+    residual = residual_of(node)
+    if residual is None:
+        return Walk()
+    base, layout, target = ctx.bases[residual], ctx.layouts[residual], ctx.layouts[node.outputs[0]]
+    if (layout.height, layout.width) == (target.height, target.width):
+        return _walk(base, layout, rows, columns, blocks, cols)
+    return make_walk(base, (columns.count, 0), (rows.count, 0), (blocks, cols))
+
+
 def _reading(ctx: Context, node: Node, pool: _Pool, rows: Span, columns: Span) -> dict[str, Any]:
     """Where the windows lie, and what padding reads: never the maximum, nothing in a sum."""
     source, qparams = ctx.layouts[node.inputs[0]], ctx.qparams(node.inputs[0])
@@ -147,19 +162,18 @@ def _descriptor(node: Node, ctx: Context, pool: _Pool, rows: Span, columns: Span
         Stride(blocks, col=cols),
     ]
     place = (rows, columns, blocks, cols)
-    residual = residual_of(node)
     return Descriptor(
         op=Op.VECTOR,
         loops=make_loops(nest),
         out=_walk(ctx.bases[node.outputs[0]], target, *place),
-        res=_walk(ctx.bases[residual], ctx.layouts[residual], *place) if residual is not None else Walk(),
+        res=_operand_walk(node, ctx, *place),
         **_reading(ctx, node, pool, rows, columns),
         **lane_fields(node, ctx, pool.lo, pool.hi),
     )
 
 
 def plan_vector(node: Node, ctx: Context) -> LayerPlan:
-    """A QPool, QAdd, QRequant or QTable as VECTOR descriptors.
+    """A QPool, QAdd, QMul, QRequant or QTable as VECTOR descriptors.
 
     Raises:
         QuantisationError: a factor or a sum does not fit the architecture's widths.

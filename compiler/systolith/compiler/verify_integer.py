@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.spec.fixed import LaneWidths
+from systolith.spec.fixed import FINER, LaneWidths
 
 from .errors import VerifyError
 from .ir import AddAttributes, Graph, Move, Node, QParams, Run
@@ -23,6 +23,7 @@ __all__ = [
     "check_integer_node",
     "check_integer_tensors",
     "image_shape",
+    "product_limit",
 ]
 
 _WIDTHS = LaneWidths(8, 32)
@@ -43,6 +44,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "QConv": _BOUNDS | _WINDOW | {"weight", "bias", "factor", "dilations", "group"},
     "QPool": _BOUNDS | _WINDOW | {"mode", "count_include_pad", "factor"},
     "QAdd": frozenset({"add"}),
+    "QMul": _BOUNDS | {"factor"},
     "QMove": _BOUNDS | {"moves", "factors", "fill"},
     "QRequant": _BOUNDS | {"factor"},
     "QTable": frozenset({"table"}),
@@ -56,6 +58,7 @@ OPTIONAL: Mapping[str, frozenset[str]] = {
     "QConv": _TABLE | {"add", "weight_bits"},
     "QPool": _TABLE | {"dilations"},
     "QAdd": _TABLE,
+    "QMul": _TABLE,
     "QRequant": _TABLE,
 }
 """What an operator may have besides: ``add`` with a residual, ``table`` and ``inner`` together."""
@@ -187,13 +190,19 @@ def _check_conv_bounds(graph: Graph, node: Node) -> None:
     _check_add(graph, node, node.inputs[1:])
 
 
+def _check_operand(graph: Graph, node: Node, name: str) -> None:
+    """Pixel by pixel of the result's shape; the second one of two may be a single pixel."""
+    expected, got = (image_shape(graph.tensors[item].shape) for item in (node.outputs[0], name))
+    single = node.op in ("QAdd", "QMul") and name == node.inputs[1] and got == (expected[0], 1, 1)
+    _expect(expected == got or single, f"operand {name!r} has (C, H, W) {got}, the result {expected}")
+
+
 def _check_add(graph: Graph, node: Node, operands: tuple[str, ...]) -> None:
     add = node.attributes.get("add")
     if not isinstance(add, AddAttributes):
         raise VerifyError("it has a second operand but no add")
     for name in operands:
-        expected, got = (image_shape(graph.tensors[item].shape) for item in (node.outputs[0], name))
-        _expect(expected == got, f"operand {name!r} has (C, H, W) {got}, the sum {expected}")
+        _check_operand(graph, node, name)
     _check_factor(add.m_own, ADD_LIMIT)
     _check_factor(add.m_res, ADD_LIMIT)
     _check_bounds(add.lo, add.hi, _own(graph, node))
@@ -211,6 +220,21 @@ def _check_pool(graph: Graph, node: Node) -> None:
 def _check_sum(graph: Graph, node: Node) -> None:
     _expect(len(node.inputs) == 2, f"it has {len(node.inputs)} operands, expected 2")
     _check_add(graph, node, node.inputs)
+
+
+def _check_product(graph: Graph, node: Node) -> None:
+    _expect(len(node.inputs) == 2, f"it has {len(node.inputs)} operands, expected 2")
+    for name in node.inputs:
+        _check_operand(graph, node, name)
+    params = _qparams(graph, node.inputs[0])
+    _check_factor(node.attributes["factor"], product_limit(params))
+    _check_bounds(node.attributes["lo"], node.attributes["hi"], _own(graph, node))
+
+
+def product_limit(params: QParams) -> float:
+    """A QMul's factor is below this, so that its first operand, of ``params``, fits the lanes when it is scaled."""
+    reach = max(params.zero_point - params.low, params.high - params.zero_point)
+    return ((1 << (params.bits + FINER)) - 0.5) / reach
 
 
 def _check_requant(graph: Graph, node: Node) -> None:
@@ -273,6 +297,7 @@ def _is_line(shape: tuple[int, int, int]) -> bool:
 _RULES: Mapping[str, Callable[[Graph, Node], None]] = {
     "QAdd": _check_sum,
     "QConv": _check_conv,
+    "QMul": _check_product,
     "QMove": _check_move,
     "QPool": _check_pool,
     "QRequant": _check_requant,

@@ -19,6 +19,7 @@ from systolith.hdl.payload import LaneConfig, LanePayload
 from systolith.hdl.skew import delayed
 from systolith.hdl.target import Target
 from systolith.spec.arch import Arch
+from systolith.spec.fixed import FINER
 from systolith.spec.timing import OPERAND_DELAY
 
 __all__ = ["Lane", "Lanes"]
@@ -43,20 +44,27 @@ def _shift_right(m: Module, name: str, value: Value, amount: Value, *, unit: int
     return value, lost
 
 
-def _rounded(m: Module, name: str, value: Value, shift: int, low: Value, high: Value, zero: Value) -> Value:
+def _rounded(
+    m: Module, name: str, value: Value, shift: int, low: Value, high: Value, zero: Value, finer: Value | None = None
+) -> Value:
     """``zero + clamp(round(value / 2**shift), low, high)``, nearest, ties to even, a cycle later; ``low <= high``.
 
-    Whether the floor is below ``low``, or at ``high`` or above, decides the clamp as the rounded value would, and need
-    not wait for the rounding; the increment is the carry of the one addition, which is behind the register.
+    Where ``finer`` is set the shift is by :data:`~systolith.spec.fixed.FINER` bits less. Whether the floor is below
+    ``low``, or at ``high`` or above, decides the clamp as the rounded value would, and need not wait for the rounding;
+    the increment is the carry of the one addition, which is behind the register.
     """
-    floor = (value >> shift).as_signed()
-    half, rest = value[shift - 1], value[: shift - 1]
+    floor, half, rest = (value >> shift).as_signed(), value[shift - 1], value[: shift - 1].any()
+    if finer is not None:
+        less = shift - FINER
+        floor = Mux(finer, value >> less, floor).as_signed()
+        half = Mux(finer, value[less - 1], half)
+        rest = value[: less - 1].any() | (~finer & value[less - 1 : shift - 1].any())
     below, above = floor < low, floor >= high
     limited = Signal.like(low, name=f"{name}_limited", reset_less=True)
     up = Signal(name=f"{name}_up", reset_less=True)
     m.d.sync += [
         limited.eq(Mux(below, low, Mux(above, high, floor[: len(low)].as_signed()))),
-        up.eq(half & (rest.any() | floor[0]) & ~below & ~above),
+        up.eq(half & (rest | floor[0]) & ~below & ~above),
     ]
     return ((Cat(Const(1, 1), limited).as_signed() + Cat(up, zero).as_signed()) >> 1).as_signed()
 
@@ -94,7 +102,8 @@ class Lane(wiring.Component):
         widths, config = self._widths, self.config
         product = self._scale(m)
         if self._arch.residual:
-            own = _rounded(m, "own", product, widths.post, config.lo, config.hi, Const(0, signed(1)))
+            bounds = config.lo, config.hi
+            own = _rounded(m, "own", product, widths.post, *bounds, Const(0, signed(1)), finer=config.product)
             total = self._add_residual(m, own[: widths.own].as_signed())
             element = _rounded(m, "sum", total, widths.add_post, config.lo_sum, config.hi_sum, config.out_zero)
         else:

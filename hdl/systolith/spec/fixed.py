@@ -27,9 +27,10 @@ quarters the multiplier's share.
 result ``d1`` (already rounded and saturated to its scale, as the QDQ graph does) and the other branch's
 ``dr = r - zero_point``. Error before the final rounding: below 2**-6 LSB for 8 bits.
 
-**Product.** ``d = round(d1 * dr / 2**n)``: the residual operand takes the place of ``m1``. The own result is a factor
-here and finer than an output, so it has two bits more than one. Its rounding is worth ``|dr| / 2**(n+1)`` of an
-LSB before the final one: a half at most, a quarter for operands with a zero point in the middle.
+**Product.** ``d = round(d1 * dr / 2**n)``: the residual operand takes the place of ``m1``. ``d1`` is a factor here and
+not an element yet, so it keeps ``FINER`` bits that requantisation else rounds away (step 4 shifts by so many
+fewer). Its rounding is worth ``|dr| / 2**(n+1)`` of an LSB before the final one: a half at most, a quarter for
+operands whose zero point is in the middle.
 
 All widths follow from the activation width ``n`` and the precision: see :class:`LaneWidths`.
 """
@@ -41,6 +42,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 __all__ = [
+    "FINER",
     "LaneWidths",
     "Scaler",
     "UnrepresentableScale",
@@ -56,6 +58,10 @@ __all__ = [
 
 class UnrepresentableScale(ValueError):
     """A real multiplier is not positive, not finite, or larger than the lane can hold."""
+
+
+FINER = 2
+"""Bits that a lane's own result keeps below an output's LSB where it is a factor of a product."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ class LaneWidths:
     @property
     def own(self) -> int:
         """Signed bits of a lane's own result where another tensor is added to it or multiplied with it."""
-        return self.delta + 2
+        return self.delta + FINER
 
     @property
     def add_mult(self) -> int:
@@ -189,12 +195,15 @@ def make_add_multiplier(real: float, widths: LaneWidths) -> int:
     return multiplier
 
 
-def requantise(acc: int, scaler: Scaler, low: int, high: int, widths: LaneWidths) -> int:
-    """One lane, steps 1 to 5 above: accumulator (bias included) to a clamped value relative to the zero point."""
+def requantise(acc: int, scaler: Scaler, low: int, high: int, widths: LaneWidths, finer: int = 0) -> int:
+    """One lane, steps 1 to 5 above: accumulator (bias included) to a clamped value relative to the zero point.
+
+    ``finer`` bits below the output's LSB are kept: the result, and its bounds, are in units of ``2**-finer`` of it.
+    """
     shifted = (acc << widths.headroom) >> scaler.shift
     limit = 1 << (widths.operand - 1)
     operand = clamp(shifted, -limit, limit - 1)
-    return clamp(round_shift(operand * scaler.multiplier, widths.post), low, high)
+    return clamp(round_shift(operand * scaler.multiplier, widths.post - finer), low, high)
 
 
 def residual_add(own: int, other: int, m_own: int, m_other: int, low: int, high: int, widths: LaneWidths) -> int:
@@ -203,5 +212,5 @@ def residual_add(own: int, other: int, m_own: int, m_other: int, low: int, high:
 
 
 def residual_multiply(own: int, other: int, low: int, high: int, widths: LaneWidths) -> int:
-    """The product of a lane's own result, of ``widths.own`` bits, and a residual operand relative to its zero point."""
+    """The product of a lane's own result, finer by :data:`FINER` bits, and a residual operand, both relative."""
     return clamp(round_shift(own * other, widths.product_post), low, high)

@@ -50,10 +50,10 @@ all reduction steps are summed, or their maximum taken, per channel, and the res
 
 **The lanes.** ``acc + bias`` is requantised (:func:`systolith.spec.fixed.requantise`) with the parameters of parameter
 line ``param_base + block * lane_cycles + step`` and clamped to ``[lo, hi]``; with ``residual`` set the other branch's
-element is added (:func:`systolith.spec.fixed.residual_add`). With ``product`` set as well that element takes the place
-of ``m_own``, in units of ``2**-act_bits``: with ``m_res`` = 0 the two are multiplied
-(:func:`systolith.spec.fixed.residual_multiply`). Then ``out_zero`` is added. With ``lookup`` set, the element stored is
-not this ``e`` but entry ``e + 2**(act_bits - 1)`` of the table numbered ``table``.
+element is added (:func:`systolith.spec.fixed.residual_add`). With ``product`` set as well the own result keeps
+``FINER`` bits more, and that element takes the place of ``m_own``, in units of ``2**-act_bits``: with ``m_res`` = 0 the
+two are multiplied (:func:`systolith.spec.fixed.residual_multiply`). Then ``out_zero`` is added. With ``lookup`` set,
+the element stored is not this ``e`` but entry ``e + 2**(act_bits - 1)`` of the table numbered ``table``.
 
 **Stores.** The C-vectors are stored whole, in the order block, y, x. The address starts at ``out_base``; between pixels
 the relative steps ``out_x``, ``out_y`` and ``out_block`` apply exactly as in the loop nest (modulo the memory). The

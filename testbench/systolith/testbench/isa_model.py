@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from systolith.spec import link
 from systolith.spec.arch import Arch
 from systolith.spec.encoding import decode_program
+from systolith.spec.fixed import FINER
 from systolith.spec.image import Program, TensorMap
 from systolith.spec.isa import Descriptor, IsaError, Loop, Op, Walk, output_counts
 from systolith.spec.link import Space
@@ -144,13 +145,14 @@ class _Lanes:
         up = (rest > half) | ((rest == half) & (floor & 1 == 1))
         return np.asarray(floor + up.astype(np.int64))
 
-    def requantise(self, acc: Ints, multiplier: Ints, shift: Ints, low: int, high: int) -> Ints:
+    def requantise(self, acc: Ints, multiplier: Ints, shift: Ints, descriptor: Descriptor) -> Ints:
         """Accumulators (..., lanes), bias included, to clamped values relative to the zero point."""
         limit = 1 << (self._widths.operand - 1)
         shifted = (acc.astype(self._dtype) << self._widths.headroom) >> shift
         operand = np.clip(shifted, -limit, limit - 1)
-        rounded = self._round(operand * multiplier.astype(self._dtype), self._widths.post)
-        return np.clip(rounded, low, high).astype(np.int64)
+        post = self._widths.post - (FINER if descriptor.product else 0)
+        rounded = self._round(operand * multiplier.astype(self._dtype), post)
+        return np.clip(rounded, descriptor.lo, descriptor.hi).astype(np.int64)
 
     def add(self, own: Ints, other: Ints, descriptor: Descriptor) -> Ints:
         """The fused residual add or product on values relative to their zero points."""
@@ -308,7 +310,7 @@ class IsaModel:
         acc = sums.reshape(blocks, pixels, steps, lanes) + bias
         if np.abs(acc).max(initial=0) >= 1 << (self.arch.acc_bits - 1):
             raise IsaError(f"descriptor {index}: an accumulator overflows {self.arch.acc_bits} bits")
-        requantised = self._lanes.requantise(acc, multiplier, shift, descriptor.lo, descriptor.hi)
+        requantised = self._lanes.requantise(acc, multiplier, shift, descriptor)
         values = requantised.reshape(blocks * pixels, cols)
         if descriptor.residual:
             operand = self.activations[self._walk(descriptor, descriptor.res)]

@@ -63,14 +63,16 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
     "Upsample": ("as Resize", "engine"),
 }
 
+_TWO = "two tensors of one shape, or one a single pixel, in float networks also a single channel"
+
 _ARITHMETIC: Mapping[str, tuple[str, str]] = {
-    "Add": ("two tensors of one shape; constants, one or by channel", "engine (often within a convolution), or folded"),
+    "Add": (f"{_TWO}; constants, one or by channel", "engine (often within a convolution), or folded"),
     "Div": ("constants, one or by channel; functions of one tensor", "folded, engine (depthwise) or table"),
     "LeakyRelu": ("", "table, or engine without tables in float networks"),
-    "Mul": ("constants, one or by channel; functions of one tensor", "folded, engine (depthwise) or table"),
+    "Mul": (f"{_TWO}; constants, one or by channel; functions of one tensor", "engine, folded or table"),
     "Neg": ("", "folded, or table"),
     "PRelu": ("one slope; in float networks also by channel", "table, or engine without tables in float networks"),
-    "Sub": ("constants, one or by channel; in float networks two tensors of one shape", "folded, or engine"),
+    "Sub": (f"constants, one or by channel; in float networks {_TWO}", "folded, or engine"),
     "Sum": ("as Add", "engine, or folded"),
 }
 

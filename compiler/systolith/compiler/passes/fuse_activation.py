@@ -3,7 +3,8 @@
 
 Before: ``Conv -> Relu``, ``Add -> Clip(0, 6)``, also several in a row.
 After: the producer with attributes ``lower`` and ``upper``: its result is clamped to them.
-Does not apply where the producer's result has other readers, is a graph output, or is a graph input.
+Does not apply where the producer's result has other readers, is a graph output, or is a graph input, nor to products
+with a constant, which have other places to go.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import math
 from dataclasses import replace
 
 from ..ir import Graph, Node
-from .rewrite import fusable_producer, rebuild
+from .rewrite import fusable_producer, is_constant, rebuild
 
 __all__ = ["Bounds", "activation_bounds", "bounds_of", "fuse_activation", "limited"]
 
 Bounds = tuple[float, float]
 """Lower and upper end of a clamp, infinite where there is none."""
 
-_PRODUCERS = ("Add", "AveragePool", "Clip", "Conv", "ConvTranspose", "Gemm", "MaxPool", "Relu")
+_PRODUCERS = ("Add", "AveragePool", "Clip", "Conv", "ConvTranspose", "Gemm", "MaxPool", "Mul", "Relu")
 
 
 def fuse_activation(graph: Graph) -> Graph:
@@ -55,7 +56,9 @@ def _pair(graph: Graph, node: Node) -> tuple[Node, Node] | None:
     if node.op not in ("Relu", "Clip"):
         return None
     producer = fusable_producer(graph, node.inputs[0], _PRODUCERS)
-    return (producer, node) if producer else None
+    if producer is None or producer.op == "Mul" and any(is_constant(graph, name) for name in producer.inputs):
+        return None
+    return producer, node
 
 
 def _fused(graph: Graph, producer: Node, activation: Node) -> Graph:

@@ -4,7 +4,8 @@
 Before: a ``QConv`` without residual, whose result only a ``QAdd`` reads.
 After: one ``QConv`` at the QAdd's place, with the other operand as residual; it rounds where the two rounded.
 Where both operands come from such convolutions, the later one takes the add: the earlier result exists by then.
-Does not apply to a result that is a graph output, has another reader, or is both operands of the add.
+Does not apply to a result that is a graph output, has another reader, or is both operands of the add, nor to an add of
+a single pixel.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..ir import AddAttributes, Graph, Node
+from ..verify_integer import image_shape
 from .rewrite import fusable_producer, rebuild
 
 __all__ = ["fuse_add"]
@@ -37,7 +39,7 @@ def _fused(graph: Graph, add: Node) -> Graph:
 
 def _convolution(graph: Graph, add: Node, index: int) -> Node | None:
     """The convolution that computes operand ``index`` for this add alone; None if there is none."""
-    if add.inputs[0] == add.inputs[1]:
+    if add.inputs[0] == add.inputs[1] or len({image_shape(graph.tensors[name].shape) for name in add.inputs}) > 1:
         return None
     producer = fusable_producer(graph, add.inputs[index], ("QConv",))
     return None if producer is None or {"add", "table"} & set(producer.attributes) else producer

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fuse a table into the node before it (integer level).
 
-Before: a ``QConv`` (with or without residual), ``QAdd``, ``QPool``, ``QRequant`` or ``QTable``, with or without a table
-already, whose result only a ``QTable`` reads.
+Before: a ``QConv`` (with or without residual), ``QAdd``, ``QMul``, ``QPool``, ``QRequant`` or ``QTable``, with or
+without a table already, whose result only a ``QTable`` reads.
 After: the node before with ``table``, and ``inner``: what its own integers meant. Two tables become one.
 Does not apply to a result that is a graph output or has another reader.
 """
@@ -20,7 +20,7 @@ from .rewrite import fusable_producer, rebuild
 
 __all__ = ["fuse_table"]
 
-_PRODUCERS = ("QAdd", "QConv", "QPool", "QRequant", "QTable")
+_PRODUCERS = ("QAdd", "QConv", "QMul", "QPool", "QRequant", "QTable")
 
 
 def fuse_table(graph: Graph) -> Graph:
