@@ -57,7 +57,7 @@ def flattened_output(m: QdqModel) -> str:
 
 
 def broadcast_add(m: QdqModel) -> str:
-    return m.real(m.node("Add", m.start(1, 3, 8, 8), m.start(1, 3, 1, 1)))
+    return m.real(m.node("Add", m.start(1, 3, 8, 8), m.start(1, 3, 8, 1)))
 
 
 def constant_added(m: QdqModel) -> str:
@@ -125,7 +125,7 @@ REFUSED = [
     (another_scale, "with another scale, zero point or type; accepted: the scale, zero point and type of"),
     (two_input_scales, "input 'x0' is quantised in two ways; accepted: one scale and zero point for each input"),
     (flattened_output, r"\(Flatten\): a tensor of shape \[1, 3, 8, 8\] is seen as \[1, 192\]|\(Reshape\): a tensor"),
-    (broadcast_add, r"an add of shapes \[1, 3, 8, 8\] and \[1, 3, 1, 1\]; accepted: two operands of one shape"),
+    (broadcast_add, r"it combines \[1, 3, 8, 8\] and \[1, 3, 8, 1\]; accepted: operands of one shape, or one that"),
     (constant_added, r"\(Add\): a constant of shape \[1, 3, 8, 8\] meets a tensor of .*; accepted: one number, or one"),
     (
         bias_along_the_width,

@@ -94,8 +94,8 @@ def test_a_value_that_is_no_number_takes_the_nearest() -> None:
     ("build", "message"),
     [
         (
-            lambda m, x: m.node("Mul", x, m.real(m.conv(x, 3, 3, pads=[1, 1, 1, 1]))),
-            r"\(Mul\): it combines two computed tensors; accepted: functions of one tensor, such as x \* sigmoid",
+            lambda m, x: m.node("Max", x, m.real(m.conv(x, 3, 3, pads=[1, 1, 1, 1]))),
+            r"\(Max\): it combines two computed tensors; accepted: functions of one tensor, such as x \* sigmoid",
         ),
         (lambda m, x: m.node("Sigmoid", m.conv(x, 3, 3)), r"\(Sigmoid\): tensor 'conv\d_out' is not quantised"),
         (

@@ -7,12 +7,14 @@ import pytest
 from systolith.compiler.errors import UnsupportedModel
 from systolith.compiler.frontend.qdq_values import Pending, stripped
 from systolith.compiler.ir import QParams
+from systolith.compiler.verify_integer import ADD_LIMIT, FACTOR_LIMIT
 
 GRID = QParams(0.5, 10)
 
 
 def pending(op: str = "QRequant", scales: float | list[float] = 0.5, grid: QParams | None = GRID) -> Pending:
-    return Pending(op, "n", ("x",), np.array(scales), (1, 2), (1, 2), (op[1:],), grid=grid)
+    limit = ADD_LIMIT if op == "QAdd" else FACTOR_LIMIT
+    return Pending(op, "n", ("x",), np.array(scales), (1, 2), (1, 2), (op[1:],), grid=grid, limit=limit)
 
 
 @pytest.mark.parametrize(

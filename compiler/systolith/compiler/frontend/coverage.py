@@ -63,7 +63,7 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
     "Upsample": ("as Resize", "engine"),
 }
 
-_TWO = "two tensors of one shape, or one a single pixel, in float networks also a single channel"
+_TWO = "two tensors of one shape, or one a single pixel (in float networks also a single channel)"
 
 _ARITHMETIC: Mapping[str, tuple[str, str]] = {
     "Add": (f"{_TWO}; constants, one or by channel", "engine (often within a convolution), or folded"),

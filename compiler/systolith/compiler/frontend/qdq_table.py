@@ -16,10 +16,10 @@ from ..elementwise import evaluate, nearest_defined
 from ..fixed_np import Ints
 from ..ir import Node
 from .qdq_constants import refuse
-from .qdq_values import Activation, FloatNumbers, Pending, Reals, Value, Weights
+from .qdq_values import Activation, FloatNumbers, Pending, Reals, Shape, Value, Weights
 from .qdq_walk import Walk
 
-__all__ = ["curve_of", "function", "is_curve", "is_number", "numbers_of"]
+__all__ = ["curve_of", "function", "is_curve", "is_function", "is_number", "numbers_of"]
 
 
 def is_curve(value: Value) -> bool:
@@ -49,15 +49,27 @@ def function(walk: Walk, node: Node) -> Value:
         UnsupportedModel: operands that are functions of different tensors, of unequal shapes, or constants with more
             than one element.
     """
-    values = [walk.value(node, index) for index in range(len(node.inputs))]
-    curves = [_operand(walk, node, index) for index in range(len(node.inputs))]
-    roots = {root for root, _ in curves if root}
-    shapes = {value.shape for value in values if isinstance(value, Activation | Pending)}
+    curves, roots, shapes = _operands(walk, node)
     if len(roots) != 1 or len(shapes) != 1:
         accepted = "functions of one tensor, such as x * sigmoid(x), and constants"
         raise refuse(node, "it combines two computed tensors", accepted)
     (root,), (shape,) = roots, shapes
-    return _pending(walk, node, root, shape, evaluate(node, [curve for _, curve in curves]))
+    return _pending(walk, node, root, shape, evaluate(node, curves))
+
+
+def is_function(walk: Walk, node: Node) -> bool:
+    """Whether an elementwise operator's computed operands are functions of one tensor."""
+    _, roots, shapes = _operands(walk, node)
+    return len(roots) == len(shapes) == 1
+
+
+def _operands(walk: Walk, node: Node) -> tuple[list[Reals], set[str], set[Shape]]:
+    """The operands' curves, and the tensors and shapes of those that are computed."""
+    values = [walk.value(node, index) for index in range(len(node.inputs))]
+    curves = [_operand(walk, node, index) for index in range(len(node.inputs))]
+    roots = {root for root, _ in curves if root}
+    shapes = {value.shape for value in values if isinstance(value, Activation | Pending)}
+    return [curve for _, curve in curves], roots, shapes
 
 
 def _operand(walk: Walk, node: Node, index: int) -> tuple[str, Reals]:

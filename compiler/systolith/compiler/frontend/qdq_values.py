@@ -19,7 +19,7 @@ from ..borders import HostStep
 from ..errors import UnsupportedModel
 from ..fixed_np import Ints
 from ..ir import AddAttributes, Node, QParams
-from ..verify_integer import ADD_LIMIT, FACTOR_LIMIT
+from ..verify_integer import FACTOR_LIMIT
 
 __all__ = [
     "Activation",
@@ -101,7 +101,7 @@ class Pending:
     inputs: tuple[str, ...]
     scales: Reals
     """Real value of one unit: of the accumulator by channel (QConv), of each operand (QAdd,
-    QMove), of the input (others)."""
+    QMove), of the product of 1 and 2**bits (QMul), of the input (others)."""
     natural: Shape
     """The shape the node's output tensor has."""
     shape: Shape
@@ -111,6 +111,8 @@ class Pending:
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     low: float = -math.inf
     high: float = math.inf
+    limit: float = FACTOR_LIMIT
+    """Scales are less than so many times that of the output."""
     grid: QParams | None = None
     """Quantisation in which the result is exact before any bounds (a maximum, a Relu); None if there is none."""
     parts: tuple[Pending, ...] = ()
@@ -141,7 +143,7 @@ class Pending:
             return Node(self.op, self.name, self.inputs, (output,), {"table": f"{output}.table"}, self.origin)
         low, high = (_relative(bound, qparams) for bound in (self.low, self.high))
         factors = self.scales / qparams.scale
-        self._check_factors(factors, ADD_LIMIT if self.op == "QAdd" else FACTOR_LIMIT)
+        self._check_factors(factors)
         attributes = dict(self.attributes)
         if self.op == "QAdd":
             attributes["add"] = AddAttributes(float(factors[0]), float(factors[1]), low, high)
@@ -161,10 +163,10 @@ class Pending:
         fill = min(max(_relative(self.attributes["fill"], qparams), low), high)
         return {"factors": tuple(float(factor) for factor in factors), "lo": low, "hi": high, "fill": fill}
 
-    def _check_factors(self, factors: Reals, limit: float) -> None:
-        if factors.max() >= limit:
+    def _check_factors(self, factors: Reals) -> None:
+        if factors.max() >= self.limit:
             problem = f"input to output, a scale ratio of {factors.max():g}"
-            raise self._refusal(problem, f"less than {limit:g}", "quantise the output more coarsely")
+            raise self._refusal(problem, f"less than {self.limit:g}", "quantise the output more coarsely")
 
     def _refusal(self, problem: str, accepted: str, advice: str = "") -> UnsupportedModel:
         op = self.origin[0] if self.origin else self.op
