@@ -61,6 +61,22 @@ def test_a_positive_factor_of_a_limited_layer() -> None:
     assert (graph.nodes[0].attributes["lo"], graph.nodes[0].attributes["hi"]) == (0, 120)
 
 
+def test_a_positive_factor_after_a_transposed_convolution_of_several_phases() -> None:
+    m = QdqModel(SEED)
+    y = m.node("ConvTranspose", m.start(*SHAPE), m.weight((3, 4, 3, 3), None), strides=[2, 2])
+    graph = check(m.model(m.real(m.node("Mul", m.node("Relu", y), number(m, 0.5)), 0.05, -3)), judged=1)
+    assert [node.op for node in graph.nodes] == ["QConv"] * 4 + ["QMove"]
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_a_positive_factor_scales_what_a_pad_fills_in(factor: float) -> None:
+    m = QdqModel(SEED)
+    pads = m.constant(np.array([0, 0, 1, 2, 0, 0, 0, 1]))
+    y = m.node("Mul", m.node("Pad", m.start(*SHAPE), pads, number(m, 1.5)), number(m, factor))
+    (node,) = check(m.model(m.real(y, 0.15)), judged=1).nodes
+    assert (node.op, node.attributes["fill"]) == ("QMove", 10 * factor)
+
+
 @pytest.mark.parametrize("before", [layer, activation])
 def test_batch_normalisation(before: Callable[[QdqModel], str]) -> None:
     m = QdqModel(SEED, opset=15)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,15 @@ def test_limits_on_the_grid_need_no_rounding(low: float, high: float, exact: boo
 
 def test_a_layers_result_has_no_grid() -> None:
     assert pending(grid=None).exact_grid() is None
+
+
+def test_a_positive_factor_reaches_everything_that_is_real() -> None:
+    part = pending("QConv", [0.5, 1.0], None)
+    move = replace(pending("QMove", [0.5]).bounded(-1, 3, "Clip"), attributes={"fill": 0.5}, parts=(part,)).times(4)
+    assert (move.scales.tolist(), move.low, move.high, move.grid) == ([2.0], -4, 12, None)
+    assert (move.attributes, move.parts[0].scales.tolist()) == ({"fill": 2.0}, [2.0, 4.0])
+    curve = replace(pending("QTable"), constants={"curve": np.array([-1.0, 0.25])}).times(2)
+    assert curve.node_constants("y", QParams(0.5))["y.table"].tolist() == [-4, 1]
 
 
 @pytest.mark.parametrize(

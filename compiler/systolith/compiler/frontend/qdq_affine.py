@@ -80,16 +80,10 @@ def batch_norm(walk: Walk, node: Node) -> Value:
 def _scaled(walk: Walk, node: Node, index: int, factor: Reals) -> Value:
     value = walk.value(node, index)
     if factor.size == 1 and float(factor.reshape(())) > 0:
-        return _rescaled(walk, node, value, index, float(factor.reshape(())))
+        pending = value if isinstance(value, Pending) else walk.rescaled(node, walk.real(node, index), ())
+        return _named(pending.times(float(factor.reshape(()))), node)
     layer = _layer(walk, node, index)
     return _times(walk, node, layer, _by_channel(node, layer, factor))
-
-
-def _rescaled(walk: Walk, node: Node, value: Value, index: int, factor: float) -> Pending:
-    """Any result times one positive number."""
-    pending = value if isinstance(value, Pending) else walk.rescaled(node, walk.real(node, index), ())
-    low, high = pending.low * factor, pending.high * factor
-    return _named(replace(pending, scales=pending.scales * factor, grid=None, low=low, high=high), node)
 
 
 def _layer(walk: Walk, node: Node, index: int) -> Pending:

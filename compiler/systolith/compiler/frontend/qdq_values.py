@@ -127,6 +127,22 @@ class Pending:
         new_low, new_high = (min(max(bound, low), high) for bound in (self.low, self.high))
         return replace(self, low=new_low, high=new_high, origin=(*self.origin, op))
 
+    def times(self, factor: float) -> Pending:
+        """The result times a positive number; what it rounds to is still open."""
+        known, numbers = self.attributes, self.constants
+        filled = {"fill": known["fill"] * factor} if "fill" in known else {}
+        curve = {"curve": numbers["curve"] * factor} if "curve" in numbers else {}
+        return replace(
+            self,
+            scales=self.scales * factor,
+            attributes={**known, **filled},
+            constants={**numbers, **curve},
+            low=self.low * factor,
+            high=self.high * factor,
+            grid=None,
+            parts=tuple(part.times(factor) for part in self.parts),
+        )
+
     def exact_grid(self) -> QParams | None:
         """The quantisation that holds the bounded result exactly, if there is one."""
         if self.grid is None or not all(_on_grid(bound, self.grid) for bound in (self.low, self.high)):

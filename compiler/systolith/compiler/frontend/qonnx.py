@@ -109,7 +109,8 @@ def _constant_quant(rewriter: Rewriter) -> None:
     grid = _grid(rewriter, most=32)
     scale, axis = _scale(rewriter)
     numbers, steps = rewriter.constant(0), rewriter.constant(1).astype(np.float32)
-    rounded = np.rint(numbers.astype(np.float32) / steps).astype(np.float64) + grid.zero
+    # the zero point before rounding, which for an odd one turns ties the other way
+    rounded = np.rint((numbers.astype(np.float32) / steps).astype(np.float64) + grid.zero)
     _dequantised(rewriter, np.clip(rounded, grid.low, grid.high).astype(grid.dtype), scale, grid, axis)
 
 
@@ -122,6 +123,10 @@ def _dequantised(rewriter: Rewriter, codes: Array, scale: Array, grid: _Grid, ax
 
 def _activation_quant(rewriter: Rewriter) -> None:
     grid = _grid(rewriter, most=8)
+    if grid.zero % 2:
+        problem = f"an activation with zero point {grid.zero}, odd, where a value halfway between two integers"
+        problem += " would round the other way than by Quant's definition"
+        raise rewriter.refuse(problem, "even zero points of activations", "quantise activations symmetrically")
     scale, axis = _scale(rewriter)
     zero = np.full(scale.shape, grid.zero, grid.dtype)
     parameters = [rewriter.store("scale", scale), rewriter.store("zero", zero)]

@@ -18,8 +18,11 @@ __all__ = ["RULES", "expand_qoperator"]
 
 _MICROSOFT = "com.microsoft"
 
-_LAYOUT = ("channels_last", "opset")
-"""Attributes of ``com.microsoft`` that the standard operator lacks."""
+_LAYOUT = "channels_last"
+"""An attribute of ``com.microsoft`` that the standard operators lack."""
+
+_ONE_AXIS = 13
+"""The first operator set whose Softmax runs over one axis; before, over all from that axis on."""
 
 
 def expand_qoperator(model: onnx.ModelProto, refused: list[UnsupportedModel] | None = None) -> onnx.ModelProto:
@@ -44,10 +47,9 @@ def _rounded(rewriter: Rewriter, value: str, index: int) -> None:
 
 
 def _attributes(rewriter: Rewriter) -> dict[str, object]:
-    given = rewriter.attributes()
-    if given.get("channels_last", 0):
+    if rewriter.attributes().get(_LAYOUT, 0):
         raise rewriter.refuse("channels_last 1", "tensors in the order N, C, H, W", "do not optimise before exporting")
-    return {key: value for key, value in given.items() if key not in _LAYOUT}
+    return rewriter.attributes(_LAYOUT)
 
 
 def _bias(rewriter: Rewriter, index: int, factor: float = 1.0) -> list[str]:
@@ -97,6 +99,17 @@ def _unary(op: str) -> Rule:
     return rule
 
 
+def _softmax(rewriter: Rewriter) -> None:
+    """``com.microsoft.QLinearSoftmax`` says itself which operator set's Softmax it means."""
+    given = rewriter.attributes()
+    axis, meant = int(given.get("axis", -1)), given.get("opset")
+    if axis != -1 and (meant is None or (meant >= _ONE_AXIS) != (rewriter.opset >= _ONE_AXIS)):
+        how = "without its attribute opset" if meant is None else f"as in operator set {meant}"
+        problem = f"axis {axis} {how}, in a model of operator set {rewriter.opset}"
+        raise rewriter.refuse(problem, f"axis -1, or both from {_ONE_AXIS} on, or both before")
+    _rounded(rewriter, rewriter.add("result", "Softmax", [_real(rewriter, 0)], axis=axis), 3)
+
+
 def _concat(rewriter: Rewriter) -> None:
     operands = [_real(rewriter, index) for index in range(2, len(rewriter.node.input), 3)]
     _rounded(rewriter, rewriter.add("result", "Concat", operands, **_attributes(rewriter)), 0)
@@ -120,7 +133,7 @@ RULES: Rules = {
     (_MICROSOFT, "QLinearGlobalAveragePool"): _unary("GlobalAveragePool"),
     (_MICROSOFT, "QLinearLeakyRelu"): _unary("LeakyRelu"),
     (_MICROSOFT, "QLinearSigmoid"): _unary("Sigmoid"),
-    (_MICROSOFT, "QLinearSoftmax"): _unary("Softmax"),
+    (_MICROSOFT, "QLinearSoftmax"): _softmax,
     (_MICROSOFT, "QuantizeLinear"): _quantiser,
     (_MICROSOFT, "DequantizeLinear"): _quantiser,
 }
