@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,11 +50,6 @@ def network_type(qparams: QParams) -> np.dtype[Any]:
     return np.dtype(f"{'u' * qparams.unsigned}int{qparams.bits}")
 
 
-def _shift(qparams: QParams) -> int:
-    """What the network's integers have more than the engine's."""
-    return 1 << (qparams.bits - 1) if qparams.unsigned else 0
-
-
 def quantise(values: Array, qparams: QParams) -> Ints:
     """Real numbers to the engine's integers as ONNX QuantizeLinear does it: float32 division, ties to even, saturated.
 
@@ -80,7 +75,7 @@ def to_engine(values: Array, qparams: QParams, *, integer: bool) -> Ints:
     """
     if not integer:
         return quantise(values, qparams)
-    codes = np.asarray(values, dtype=np.int64) - _shift(qparams)
+    codes = np.asarray(values, dtype=np.int64) - qparams.offset
     if not np.issubdtype(values.dtype, np.integer) or (codes < qparams.low).any() or (codes > qparams.high).any():
         raise ValueError(f"input values must be {network_type(qparams)}, got {values.dtype} outside that range")
     return codes
@@ -90,7 +85,7 @@ def from_engine(codes: Ints, qparams: QParams, *, integer: bool) -> Array:
     """The engine's integers as a network's output: its own integer type, or float32."""
     if not integer:
         return dequantise(codes, qparams)
-    return (codes + _shift(qparams)).astype(network_type(qparams))
+    return (codes + qparams.offset).astype(network_type(qparams))
 
 
 @dataclass(frozen=True)
@@ -118,7 +113,7 @@ class HostStep:
     def text(self) -> str:
         """The step as reports show it; :meth:`parse` reads it back."""
         if self.qparams is not None:
-            zero = self.qparams.zero_point + _shift(self.qparams)
+            zero = self.qparams.zero_point + self.qparams.offset
             return f"{self.op}(scale={self.qparams.scale!r}, zero_point={zero}, dtype={network_type(self.qparams)})"
         if self.op == "ArgMax":
             flags = f"keepdims={self.keepdims:d}, select_last_index={self.select_last_index:d}"
@@ -133,9 +128,8 @@ class HostStep:
         if match := _ARGMAX.fullmatch(text):
             return cls("ArgMax", axis=int(match[1]), keepdims=match[2] == "1", select_last_index=match[3] == "1")
         if match := _QUANTISER.fullmatch(text):
-            bits, unsigned = int(match[5]), bool(match[4])
-            shift = 1 << (bits - 1) if unsigned else 0
-            return cls(match[1], QParams(float(match[2]), int(match[3]) - shift, bits, unsigned))
+            kind = QParams(float(match[2]), 0, int(match[5]), bool(match[4]))
+            return cls(match[1], replace(kind, zero_point=int(match[3]) - kind.offset))
         known = "Softmax, ArgMax(...), QuantizeLinear(...) or DequantizeLinear(...)"
         raise ValueError(f"host step must be {known}, got {text!r}")
 

@@ -21,6 +21,7 @@ __all__ = [
     "conv_transpose",
     "dequantize",
     "gemm",
+    "integer_range",
     "max_pool",
     "padded_windows",
     "pool_counts",
@@ -171,7 +172,7 @@ def _along(value: Floats, axis: int, shape: Sizes, block: int) -> Floats:
     return value.reshape((-1,) + (1,) * (len(shape) - 1 - axis))
 
 
-def _integer_range(dtype: np.dtype[Any]) -> tuple[int, int]:
+def integer_range(dtype: np.dtype[Any]) -> tuple[int, int]:
     """The limits of an integer type, types of less than 8 bits included, which numpy itself does not know."""
     bits = int(dtype.name.lstrip("uint"))
     return (0, (1 << bits) - 1) if dtype.name.startswith("u") else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
@@ -181,7 +182,7 @@ def quantize(x: Floats, scale: Floats, zero_point: NDArray[Any], axis: int, bloc
     """QuantizeLinear to the zero point's integer type; the integers come back in the dtype of ``x``."""
     offset = _along(zero_point.astype(x.dtype), axis, x.shape, block)
     levels = np.rint(x / _along(scale, axis, x.shape, block)) + offset
-    return np.asarray(np.clip(levels, *_integer_range(zero_point.dtype)))
+    return np.asarray(np.clip(levels, *integer_range(zero_point.dtype)))
 
 
 def dequantize(q: NDArray[Any], scale: Floats, zero_point: NDArray[Any], axis: int, block: int = 0) -> Floats:

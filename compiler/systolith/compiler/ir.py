@@ -100,6 +100,11 @@ class QParams:
     """The network's own integers are unsigned: the ones here plus ``2**(bits - 1)``."""
 
     @property
+    def offset(self) -> int:
+        """What the network's own integers have more than the ones here."""
+        return 1 << (self.bits - 1) if self.unsigned else 0
+
+    @property
     def low(self) -> int:
         """Smallest integer."""
         return -(1 << (self.bits - 1))

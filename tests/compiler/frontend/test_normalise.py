@@ -81,6 +81,16 @@ def test_softmax_default_axis_changed_in_opset_13() -> None:
         assert last(builder, builder.add("Softmax", "input")).attributes == expected
 
 
+@pytest.mark.parametrize("op", ["Softmax", "ArgMax"])
+def test_what_the_host_computes_leaves_the_batch_alone(op: str) -> None:
+    builder = ModelBuilder((1, 3), opset=13)
+    out = builder.add(op, builder.add("Relu", "input"), axis=0)
+    with pytest.raises(
+        UnsupportedModel, match=rf"\({op}\): it .* axis 0; accepted: operators that leave the batch axis"
+    ):
+        read(builder, out)
+
+
 def test_old_softmax_over_several_axes_is_refused() -> None:
     builder = ModelBuilder((1, 5, 2, 2), opset=11)
     out = builder.add("Softmax", "input", axis=1)

@@ -38,6 +38,12 @@ def test_mean_of_nothing_is_an_identity() -> None:
     assert last(builder, builder.add("ReduceMean", "input", noop_with_empty_axes=1)).op == "Identity"
 
 
+def test_mean_over_the_one_element_of_the_batch_is_an_identity() -> None:
+    builder = ModelBuilder((1, 3, 4, 5), opset=13)
+    node = last(builder, builder.add("ReduceMean", "input", axes=[0]))
+    assert (node.op, node.inputs, node.attributes) == ("Identity", ("input",), {})
+
+
 @pytest.mark.parametrize("opset", [9, 13])
 @pytest.mark.parametrize("keepdims", [0, 1])
 def test_argmax(opset: int, keepdims: int) -> None:

@@ -10,7 +10,6 @@ from systolith.compiler.frontend.onnx_file import (
     OLDEST_OPSET,
     fix_batch,
     infer_shapes,
-    opset_version,
     read_model,
     real_inputs,
 )
@@ -21,11 +20,6 @@ def relu(shape: tuple[int | str, ...] = (1, 3, 4, 4), opset: int = 17) -> ModelB
     builder = ModelBuilder(shape, opset=opset)
     builder.add("Relu", "input", name="relu")
     return builder
-
-
-def test_opset_version() -> None:
-    assert opset_version(relu(opset=12).model("relu_out")) == 12
-    assert opset_version(onnx.ModelProto()) == 0
 
 
 def test_reads_a_valid_file(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from systolith.compiler.borders import engine_inputs, network_outputs
 from systolith.compiler.errors import UnsupportedModel
@@ -210,6 +210,29 @@ def test_integer_inputs_and_outputs() -> None:
     feeds = feeds_of(model)
     got = network_outputs(graph, run_integer(graph, engine_inputs(graph, feeds)))[y]
     assert got.dtype == np.uint8
+
+
+def test_an_integer_input_that_an_output_shows_too() -> None:
+    """Some of what is made of it is read by nothing that says its scale."""
+    m = QdqModel(SEED, opset=14)
+    x = m.input(1, 3, 6, 6, dtype=np.int8)
+    part = m.node("Slice", x, *[m.constant(np.array([number])) for number in (0, 2, 1)])
+    m.params[x], m.scales[x] = (m.constant(np.float32(0.05)), m.constant(np.int8(7))), 0.05
+    graph = check(m.model(part, m.real(m.conv(m.dequantise(x), 3, 4), 0.2, 90), dtype=(np.int8, np.float32)))
+    assert ops(graph) == ["QMove", "QConv"]
+    params = graph.tensors[part].qparams
+    assert params is not None
+    assert params.zero_point == 7
+
+
+def test_weights_quantised_in_the_graph_to_4_bits() -> None:
+    m = QdqModel(SEED, opset=21)
+    numbers = m.constant(m.rng.normal(0, 0.3, (4, 3, 3, 3)).astype(np.float32))
+    grid = m.constant(np.float32(0.05)), m.constant(np.array(0, helper.tensor_dtype_to_np_dtype(onnx.TensorProto.INT4)))
+    weight = m.node("DequantizeLinear", m.node("QuantizeLinear", numbers, *grid), *grid)
+    graph = import_model(m.model(m.real(m.node("Conv", m.start(1, 3, 5, 5), weight), 0.1)))
+    codes = graph.constant(graph.nodes[0].attributes["weight"])
+    assert (codes.min(), codes.max()) == (-8, 7)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])

@@ -2,6 +2,7 @@
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -65,6 +66,13 @@ def test_constants_are_quantised_with_ties_to_even_and_saturation() -> None:
     codes = quantiser(0.5).quantise(np.array([0.25, 0.75, -1.0, 1e6]))
     assert codes.dtype == np.uint8
     assert codes.tolist() == [0, 2, 0, 255]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("INT4", [-8, -1, 7]), ("UINT4", [0, 0, 15])])
+def test_constants_of_less_than_8_bits(kind: str, expected: list[int]) -> None:
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(kind))
+    codes = quantiser(0.5, np.array(0, dtype)).quantise(np.array([-9.0, -0.5, 9.0]))
+    assert (codes.dtype, codes.astype(int).tolist()) == (dtype, expected)
 
 
 @pytest.mark.parametrize(

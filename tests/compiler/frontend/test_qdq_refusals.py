@@ -114,6 +114,19 @@ def unread_integer_input(m: QdqModel) -> str:
     return m.node("DequantizeLinear", x, m.constant(np.float32(0.1)))
 
 
+def reshaped_softmax(m: QdqModel) -> str:
+    return m.node("Flatten", m.node("Softmax", m.start(1, 3, 8, 8)))
+
+
+def reshaped_probabilities(m: QdqModel) -> str:
+    return m.node("Flatten", m.real(m.node("Softmax", m.start(1, 3, 8, 8)), 1 / 256, -128))
+
+
+def long_table(m: QdqModel) -> str:
+    m.dtype, m.opset = np.int16, 21
+    return m.real(m.node("Sigmoid", m.start(1, 3)))
+
+
 REFUSED = [
     (unquantised_layer, r"\(Conv\): tensor 'conv\d_out' is not quantised; accepted: tensors that come from a Deq"),
     (unquantised_input, r"\(Conv\): tensor 'x0' is a float input; accepted: tensors that come from a DequantizeLinear"),
@@ -136,12 +149,22 @@ REFUSED = [
     (inner_softmax, r"\(MatMul\): tensor 'dequ.*' is computed by the host; accepted: tensors"),
     (
         softmax_over_the_batch,
-        r"\(Softmax\): it runs over axis 0 of \[1, 3, 8, 8\], the batch; accepted: a final Softmax",
+        r"\(Softmax\): it runs over axis 0; accepted: operators that leave the batch axis \(axis 0\) alone",
     ),
     (scaled_gemm, r"\(Gemm\): alpha=0.5; accepted: alpha=1, beta=1, transA=0; fold the factors"),
     (large_factor, r"a scale ratio of 5; accepted: less than 4"),
     (large_add_factor, r"a scale ratio of 50; accepted: less than 8"),
     (arithmetic_on_integers, "it computes on the integers of 'quantizelinear0_out'; accepted: real numbers"),
+    (reshaped_softmax, r"\(\w+\): it follows Softmax, which the host computes; accepted: nothing behind it but"),
+    (
+        reshaped_probabilities,
+        r"\(\w+\): it follows DequantizeLinear, which the host computes; accepted: nothing behind it but",
+    ),
+    (
+        long_table,
+        r"\(Sigmoid\): a table of 65536 values, for an activation of 16 bits; accepted: functions of activations of at "
+        "most 8 bits; quantise activations to 8 bits",
+    ),
     (unread_integer_input, r"it reads integer input 'x0' as it is; accepted: integer inputs that a Dequ"),
 ]
 

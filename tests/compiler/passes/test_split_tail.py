@@ -55,7 +55,7 @@ def test_outputs_of_one_layer_are_told_apart() -> None:
     assert_equal_results(before, prepared)
 
 
-def argmax(*outputs: str, softmax: bool = True, axis: int = 1) -> Graph:
+def argmax(*outputs: str, softmax: bool = True) -> Graph:
     """``Relu -> (Softmax ->) ArgMax``."""
     tensors = {name: Tensor(name, (1, 3)) for name in ("x", "l", "p")} | {"i": Tensor("i", (1,))}
     nodes = [
@@ -66,7 +66,7 @@ def argmax(*outputs: str, softmax: bool = True, axis: int = 1) -> Graph:
             "arg",
             ("p" if softmax else "l",),
             ("i",),
-            {"axis": axis, "keepdims": False, "select_last_index": False},
+            {"axis": 1, "keepdims": False, "select_last_index": False},
         ),
     ]
     if not softmax:
@@ -91,13 +91,6 @@ def test_a_tail_within_a_tail(outputs: tuple[str, ...]) -> None:
     assert len(set(after.outputs)) == len(outputs)
     assert [node.op for node in after.nodes].count("Reshape") == len(outputs) - 1
     verify(after)
-
-
-def test_refuses_an_argmax_over_the_batch() -> None:
-    with pytest.raises(
-        UnsupportedModel, match=r"\(ArgMax\): it runs over axis 0 of \[1, 3\], the batch; accepted: a final"
-    ):
-        split_tail(argmax("i", axis=0))
 
 
 def test_refuses_a_softmax_in_the_middle() -> None:

@@ -17,8 +17,9 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from ..errors import UnsupportedModel
-from .onnx_file import infer_shapes, opset_version
+from .onnx_file import infer_shapes
 from .operators import COMPUTED, FOLDED, node_name
+from .opset import opset_version
 
 __all__ = ["fold_constants", "static_shapes", "static_types"]
 

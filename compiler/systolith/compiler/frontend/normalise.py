@@ -132,6 +132,7 @@ def _softmax(raw: RawNode) -> Node:
         if math.prod(shape[axis:-1]) != 1:
             raise raw.refuse(f"it runs over axes {axis}.. of {list(shape)}", "one axis with more than one element")
         axis = len(shape) - 1
+    raw.keep_batch(axis != 0, "it runs over axis 0")
     return raw.node({"axis": axis})
 
 

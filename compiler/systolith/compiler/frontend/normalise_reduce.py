@@ -25,6 +25,8 @@ def reduce_mean(raw: RawNode) -> Node:
     if raw.batched and keepdims and raw.shape(raw.inputs[0])[0] == 1:
         # the mean over the one element of the batch axis
         axes = tuple(axis for axis in axes if axis)
+        if not axes:
+            return raw.node(op="Identity", inputs=1)
     raw.keep_batch(0 not in axes, f"it reduces axes {list(axes)}")
     return raw.node({"axes": axes, "keepdims": keepdims}, inputs=1)
 

@@ -17,7 +17,7 @@ from .opset import opset_version
 from .qonnx import expand_qonnx
 from .qoperator import expand_qoperator
 
-__all__ = ["OLDEST_OPSET", "fix_batch", "infer_shapes", "open_model", "opset_version", "read_model", "real_inputs"]
+__all__ = ["OLDEST_OPSET", "fix_batch", "infer_shapes", "open_model", "read_model", "real_inputs"]
 
 _log = logging.getLogger(__name__)
 

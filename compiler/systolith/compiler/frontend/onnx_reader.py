@@ -19,8 +19,9 @@ from ..errors import ModelFileError, ShapeError, WeightError
 from ..ir import Graph, Node, Tensor
 from .fold import fold_constants, static_shapes, static_types
 from .normalise import normalise
-from .onnx_file import opset_version, real_inputs
+from .onnx_file import real_inputs
 from .operators import node_name
+from .opset import opset_version
 from .raw import Expansion, RawNode
 
 __all__ = ["read_graph"]

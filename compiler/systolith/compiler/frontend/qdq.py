@@ -147,23 +147,27 @@ def _input(walk: Walk, name: str) -> Value:
     shape = walk.source.tensors[name].shape
     if name not in walk.source.integer_io:
         return FloatInput(name, shape)
-    qparams = _input_qparams(walk, name, name)
+    qparams = _input_qparams(walk, name)
     walk.tensors[name] = Tensor(name, shape, qparams)
     return Activation(name, shape, qparams, real=False)
 
 
-def _input_qparams(walk: Walk, name: str, tensor: str) -> QParams:
-    """The quantisation by which the network reads integer input ``name``, here through ``tensor``."""
-    consumers = walk.source.consumers(tensor)
-    for node in consumers:
-        if node.op == "DequantizeLinear":
-            constants = QuantiserConstants.of(node, walk.source)
-            if constants.zero is not None:
-                return signed_qparams(constants, constants.dtype(""))
-        elif node.op in _KEEP_INTEGERS:
-            return _input_qparams(walk, name, node.outputs[0])
-    problem = f"it reads integer input {name!r} as it is"
-    raise refuse(consumers[0], problem, "integer inputs that a DequantizeLinear with a zero point reads")
+def _input_qparams(walk: Walk, name: str) -> QParams:
+    """The quantisation by which the network reads integer input ``name``, at once or moved and limited before."""
+    tensors = [name]
+    for tensor in tensors:
+        for node in walk.source.consumers(tensor):
+            if node.op in _KEEP_INTEGERS:
+                tensors.append(node.outputs[0])
+            elif node.op == "DequantizeLinear":
+                constants = QuantiserConstants.of(node, walk.source)
+                if constants.zero is not None:
+                    return signed_qparams(constants, constants.dtype(""))
+    problem, accepted = (
+        f"it reads integer input {name!r} as it is",
+        "integer inputs that a DequantizeLinear with a zero",
+    )
+    raise refuse(walk.source.consumers(name)[0], problem, f"{accepted} point reads")
 
 
 def _host(walk: Walk, node: Node) -> HostTail:
@@ -172,9 +176,6 @@ def _host(walk: Walk, node: Node) -> HostTail:
     if isinstance(before, HostTail) and before.real:
         return HostTail(before.logits, (*before.steps, step), real=node.op != "ArgMax")
     logits = walk.activation(node, node.inputs[0]) if node.op == "ArgMax" else walk.real(node)
-    if step.axis == 0:
-        accepted = f"a final {node.op} over any axis but the batch, which the host computes"
-        raise refuse(node, f"it runs over axis 0 of {list(logits.shape)}, the batch", accepted)
     return HostTail(walk.in_shape(node, logits), (step,), real=node.op != "ArgMax")
 
 

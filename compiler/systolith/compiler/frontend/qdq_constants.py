@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import UnsupportedModel
 from ..fixed_np import Ints
+from ..float_ops import integer_range
 from ..ir import Graph, Node, QParams
 from .qdq_values import FloatNumbers, Reals, Value, Weights
 
@@ -86,10 +87,9 @@ class QuantiserConstants:
     def quantise(self, numbers: Reals) -> NDArray[Any]:
         """A float constant as ONNX quantises it: float32 division, ties to even, saturated; uint8 by default."""
         dtype = np.dtype(self.dtype("uint8"))
-        limits = np.iinfo(dtype)
         scale = self.along(numbers, self.scale).astype(np.float32)
         steps = np.rint(numbers.astype(np.float32) / scale).astype(np.float64)
-        return np.asarray(np.clip(steps + self.along(numbers, self.zeros()), limits.min, limits.max).astype(dtype))
+        return np.asarray(np.clip(steps + self.along(numbers, self.zeros()), *integer_range(dtype)).astype(dtype))
 
 
 def signed_qparams(constants: QuantiserConstants, dtype: str) -> QParams:
@@ -108,8 +108,8 @@ def signed_qparams(constants: QuantiserConstants, dtype: str) -> QParams:
         advice = "quantise activations to 8 bits"
         raise refuse(node, f"an activation of type {dtype}", ", ".join(_ACTIVATION_TYPES), advice)
     bits, unsigned = _ACTIVATION_TYPES[dtype]
-    shift = 1 << (bits - 1) if unsigned else 0
-    return QParams(float(constants.scale), int(constants.zeros()) - shift, bits, unsigned)
+    kind = QParams(float(constants.scale), 0, bits, unsigned)
+    return replace(kind, zero_point=int(constants.zeros()) - kind.offset)
 
 
 def weights_by_output(node: Node, value: Value, *, axis: int, bits: int) -> tuple[Ints, Reals]:

@@ -38,7 +38,8 @@ def _reshape(walk: Walk, node: Node) -> Value:
     if isinstance(value, FloatInput | Activation | Pending):
         return replace(value, shape=tuple(node.attributes["shape"]))
     if isinstance(value, HostTail):
-        raise refuse(node, "it follows the Softmax", "nothing but QuantizeLinear and DequantizeLinear there")
+        problem = f"it follows {value.steps[-1].op}, which the host computes"
+        raise refuse(node, problem, "nothing behind it but QuantizeLinear, DequantizeLinear and ArgMax")
     raise refuse(node, "it reshapes a quantised constant", "activations", "reshape the weights before quantising")
 
 
@@ -62,7 +63,7 @@ def _clip(walk: Walk, node: Node) -> Value:
 def _clip_codes(walk: Walk, node: Node, value: Activation, low: float, high: float) -> Activation:
     """Limits on the network's integers themselves: PyTorch writes narrower ranges than the type's in this way."""
     qparams = value.qparams
-    zero = qparams.zero_point - (qparams.low if qparams.unsigned else 0)
+    zero = qparams.zero_point + qparams.offset
     pending = walk.rescaled(node, value, ()).bounded(
         (low - zero) * qparams.scale, (high - zero) * qparams.scale, node.op
     )

@@ -100,8 +100,7 @@ def _fill(operand: Activation, value: float) -> float:
     if operand.real:
         return value
     qparams = operand.qparams
-    shift = 1 << (qparams.bits - 1) if qparams.unsigned else 0
-    return (value - shift - qparams.zero_point) * qparams.scale
+    return (value - qparams.offset - qparams.zero_point) * qparams.scale
 
 
 def transpose(walk: Walk, node: Node) -> Value:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from systolith.spec.arch import TABLE_BITS
+
 from ..elementwise import evaluate, nearest_defined
 from ..fixed_np import Ints
 from ..ir import Node
@@ -54,6 +56,7 @@ def function(walk: Walk, node: Node) -> Value:
         accepted = "functions of one tensor, such as x * sigmoid(x), and constants"
         raise refuse(node, "it combines two computed tensors", accepted)
     (root,), (shape,) = roots, shapes
+    _check_bits(walk, node, root)
     return _pending(walk, node, root, shape, evaluate(node, curves))
 
 
@@ -70,6 +73,14 @@ def _operands(walk: Walk, node: Node) -> tuple[list[Reals], set[str], set[Shape]
     roots = {root for root, _ in curves if root}
     shapes = {value.shape for value in values if isinstance(value, Activation | Pending)}
     return [curve for _, curve in curves], roots, shapes
+
+
+def _check_bits(walk: Walk, node: Node, root: str) -> None:
+    bits = walk.qparams(root).bits
+    if bits > TABLE_BITS:
+        problem = f"a table of {1 << bits} values, for an activation of {bits} bits"
+        accepted = f"functions of activations of at most {TABLE_BITS} bits"
+        raise refuse(node, problem, accepted, f"quantise activations to {TABLE_BITS} bits")
 
 
 def _operand(walk: Walk, node: Node, index: int) -> tuple[str, Reals]:

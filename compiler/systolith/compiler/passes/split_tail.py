@@ -62,8 +62,6 @@ def _check(graph: Graph, final: set[str]) -> None:
         readers = [reader.name for reader in graph.consumers(node.outputs[0])]
         if node.name not in final or not final.issuperset(readers):
             problem = "it is not one of the network's last operators"
-        elif node.attributes["axis"] == 0:
-            problem = f"it runs over axis 0 of {list(graph.tensors[node.inputs[0]].shape)}, the batch"
         elif graph.producer(node.inputs[0]) is None:
             problem = "there is nothing before it"
         else:
