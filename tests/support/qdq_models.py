@@ -18,11 +18,15 @@ from systolith.compiler.frontend.onnx_reader import read_graph
 from systolith.compiler.frontend.qdq import import_qdq
 from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph
+from systolith.compiler.lower import lower
 from systolith.compiler.verify import verify
+from systolith.spec.arch import PRESETS, Arch
+from systolith.testbench.isa_model import IsaModel
+from systolith.testbench.verify import run_model
 
 from .qdq_evaluator import Judgement, evaluate
 
-__all__ = ["QdqModel", "check", "feeds_of", "import_model", "judge"]
+__all__ = ["QdqModel", "check", "feeds_of", "import_model", "judge", "on_engine"]
 
 Array = NDArray[Any]
 
@@ -192,3 +196,12 @@ def check(model: onnx.ModelProto, *, judged: int | None = None, acc_bits: int = 
         if judged is not None:
             assert len(judgements) == judged
     return graph
+
+
+def on_engine(model: onnx.ModelProto, arch: Arch = PRESETS["4x4"]) -> None:
+    """The ISA model computes the reference's integers."""
+    graph = import_model(model)
+    feeds = engine_inputs(graph, feeds_of(model))
+    expected = run_integer(graph, feeds)
+    _, results = run_model(IsaModel(lower(graph, arch)), feeds)
+    assert all(np.array_equal(results[name], expected[name]) for name in graph.outputs)

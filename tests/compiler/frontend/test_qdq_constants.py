@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from systolith.compiler.errors import UnsupportedModel
 from systolith.compiler.frontend.qdq_constants import (
     QuantiserConstants,
     accumulator_bias,
+    reshaped_constant,
     signed_qparams,
     weights_by_output,
 )
@@ -92,6 +94,19 @@ def test_activations_in_signed_integers(zero: NDArray[Any], expected: QParams) -
 def test_other_activation_types_are_refused(dtype: str) -> None:
     with pytest.raises(UnsupportedModel, match=f"an activation of type {dtype}; accepted: int8, uint8, int16, uint16"):
         signed_qparams(quantiser(0.5), dtype)
+
+
+def test_constants_in_another_shape() -> None:
+    weights = Weights(np.arange(12).reshape(2, 6), np.array([0.1, 0.2]), 0)
+    made = reshaped_constant(LAYER, weights, (2, 3, 2))
+    assert isinstance(made, Weights)
+    assert (made.codes.shape, made.axis, made.scale.tolist()) == ((2, 3, 2), 0, [0.1, 0.2])
+    message = r"it turns \[2, 6\] with scales on axis 0 into \[3, 4\]; accepted: reshapes behind the axis of the scales"
+    with pytest.raises(UnsupportedModel, match=message):
+        reshaped_constant(LAYER, weights, (3, 4))
+    one_scale = reshaped_constant(LAYER, replace(weights, scale=np.array(0.1)), (3, 4))
+    assert isinstance(one_scale, Weights)
+    assert one_scale.codes.tolist() == np.arange(12).reshape(3, 4).tolist()
 
 
 @pytest.mark.parametrize("axis", [0, 1])

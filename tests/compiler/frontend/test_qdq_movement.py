@@ -5,14 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systolith.compiler.borders import engine_inputs
 from systolith.compiler.errors import UnsupportedModel
-from systolith.compiler.interp_int import run_integer
-from systolith.compiler.lower import lower
-from systolith.spec.arch import PRESETS
-from systolith.testbench.isa_model import IsaModel
-from systolith.testbench.verify import run_model
-from tests.support.qdq_models import QdqModel, check, feeds_of, import_model
+from tests.support.qdq_models import QdqModel, check, import_model, on_engine
 
 SEED = 59
 SHAPE = (1, 4, 6, 5)
@@ -44,15 +38,6 @@ def resized(m: QdqModel, x: str) -> str:
 
 
 MOVES: list[Build] = [sliced, padded, lambda m, x: padded(m, x, mode="reflect"), turned, resized]
-
-
-def on_engine(model: Any) -> None:
-    """The ISA model computes the reference's integers."""
-    graph = import_model(model)
-    feeds = engine_inputs(graph, feeds_of(model))
-    expected = run_integer(graph, feeds)
-    _, results = run_model(IsaModel(lower(graph, PRESETS["4x4"])), feeds)
-    assert all(np.array_equal(results[name], expected[name]) for name in graph.outputs)
 
 
 @pytest.mark.parametrize("build", MOVES)

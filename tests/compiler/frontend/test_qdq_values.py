@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from systolith.compiler.errors import UnsupportedModel
-from systolith.compiler.frontend.qdq_values import Pending, stripped
+from systolith.compiler.frontend.qdq_values import Pending, same_image
 from systolith.compiler.ir import QParams
 from systolith.compiler.verify_integer import ADD_LIMIT, FACTOR_LIMIT
 
@@ -19,11 +19,18 @@ def pending(op: str = "QRequant", scales: float | list[float] = 0.5, grid: QPara
 
 
 @pytest.mark.parametrize(
-    ("shape", "expected"),
-    [((1, 3, 1, 1), (1, 3)), ((1, 3, 1, 2), (1, 3, 1, 2)), ((1, 1, 1, 1), (1, 1)), ((1, 5), (1, 5))],
+    ("left", "right", "same"),
+    [
+        ((1, 3, 1, 1), (1, 3), True),
+        ((1, 3, 1, 2), (1, 3, 2), True),
+        ((1, 3, 2, 1), (1, 3, 2), False),
+        ((1, 3, 2), (1, 6), False),
+        ((1, 2, 3, 4, 5), (1, 2, 3, 4, 5), True),
+        ((1, 1, 2, 3, 4), (1, 2, 3, 4), False),
+    ],
 )
-def test_stripped(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    assert stripped(shape) == expected
+def test_shapes_of_one_image(left: tuple[int, ...], right: tuple[int, ...], same: bool) -> None:
+    assert same_image(left, right) is same_image(right, left) is same
 
 
 def test_bounds_compose_as_the_functions_do() -> None:

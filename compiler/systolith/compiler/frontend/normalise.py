@@ -106,7 +106,7 @@ def _clip(raw: RawNode) -> Node:
 
 def _reshape(raw: RawNode) -> Node:
     before, after = raw.shape(raw.inputs[0]), raw.shape(raw.outputs[0])
-    if raw.batched and before[:1] != after[:1]:
+    if raw.batched and raw.inputs[0] not in raw.parameters and before[:1] != after[:1]:
         raise raw.refuse(
             f"it turns {list(before)} into {list(after)}",
             "reshapes that keep the batch axis",

@@ -15,7 +15,7 @@ import numpy as np
 from ..ir import Node
 from .qdq_constants import accumulator_bias, refuse
 from .qdq_table import is_number, numbers_of
-from .qdq_values import FloatNumbers, Pending, Reals, Value
+from .qdq_values import FloatNumbers, Pending, Reals, Value, same_image
 from .qdq_walk import Walk
 
 __all__ = ["add_constant", "batch_norm", "divide", "multiply", "negate", "subtract"]
@@ -103,7 +103,7 @@ def _by_channel(node: Node, layer: Pending, numbers: Reals) -> Reals:
     """A constant that is broadcast against a tensor, as one number for each channel."""
     expanded = (1,) * (len(layer.shape) - numbers.ndim) + numbers.shape
     fits = len(expanded) == len(layer.shape) and expanded[1] in (1, layer.shape[1])
-    if layer.shape != layer.natural or not fits or math.prod(expanded) != expanded[1]:
+    if not same_image(layer.shape, layer.natural) or not fits or math.prod(expanded) != expanded[1]:
         problem = f"a constant of shape {list(numbers.shape)} meets a tensor of shape {list(layer.shape)}"
         raise refuse(node, problem, "one number, or one for each channel", "reshape it to (1, C, 1, 1)")
     return np.broadcast_to(numbers.reshape(-1), (layer.shape[1],))

@@ -13,9 +13,16 @@ from ..errors import UnsupportedModel
 from ..fixed_np import Ints
 from ..float_ops import integer_range
 from ..ir import Graph, Node, QParams
-from .qdq_values import FloatNumbers, Reals, Value, Weights
+from .qdq_values import ConstantCodes, FloatNumbers, Reals, Shape, Value, Weights
 
-__all__ = ["QuantiserConstants", "accumulator_bias", "refuse", "signed_qparams", "weights_by_output"]
+__all__ = [
+    "QuantiserConstants",
+    "accumulator_bias",
+    "refuse",
+    "reshaped_constant",
+    "signed_qparams",
+    "weights_by_output",
+]
 
 _SAME_SCALE = 1e-6
 """Relative difference of two scales that float32 arithmetic of an exporter explains."""
@@ -137,6 +144,19 @@ def weights_by_output(node: Node, value: Value, *, axis: int, bits: int) -> tupl
         raise refuse(node, problem, f"{-limit}..{limit - 1}", advice)
     outputs = value.codes.shape[axis]
     return np.moveaxis(value.codes, axis, 0), np.broadcast_to(value.scale, (outputs,)).astype(np.float64)
+
+
+def reshaped_constant(node: Node, value: FloatNumbers | ConstantCodes | Weights, shape: Shape) -> Value:
+    """A constant in another shape; raises UnsupportedModel where that would tear the scales of an axis apart."""
+    if isinstance(value, FloatNumbers):
+        return FloatNumbers(value.numbers.reshape(shape))
+    if isinstance(value, ConstantCodes):
+        return ConstantCodes(value.codes.reshape(shape))
+    kept = value.axis + 1
+    if value.scale.ndim and value.codes.shape[:kept] != shape[:kept]:
+        problem = f"it turns {list(value.codes.shape)} with scales on axis {value.axis} into {list(shape)}"
+        raise refuse(node, problem, "reshapes behind the axis of the scales", "reshape the weights before quantising")
+    return replace(value, codes=value.codes.reshape(shape))
 
 
 def accumulator_bias(node: Node, value: Value | None, unit: Reals) -> Reals:

@@ -12,8 +12,9 @@ import numpy as np
 
 from ..fixed_np import Ints
 from ..ir import Node
+from ..verify_integer import image_shape
 from .qdq_affine import batch_norm
-from .qdq_constants import accumulator_bias, refuse, weights_by_output
+from .qdq_constants import accumulator_bias, refuse, reshaped_constant, weights_by_output
 from .qdq_elementwise import ELEMENTWISE
 from .qdq_movement import concat, pad, reduce_mean, resize, take, transpose
 from .qdq_transposed import conv_transpose
@@ -34,13 +35,13 @@ def _identity(walk: Walk, node: Node) -> Value:
 
 
 def _reshape(walk: Walk, node: Node) -> Value:
-    value = walk.value(node, 0)
+    value, shape = walk.value(node, 0), tuple(node.attributes["shape"])
     if isinstance(value, FloatInput | Activation | Pending):
-        return replace(value, shape=tuple(node.attributes["shape"]))
+        return replace(value, shape=shape)
     if isinstance(value, HostTail):
         problem = f"it follows {value.steps[-1].op}, which the host computes"
         raise refuse(node, problem, "nothing behind it but QuantizeLinear, DequantizeLinear and ArgMax")
-    raise refuse(node, "it reshapes a quantised constant", "activations", "reshape the weights before quantising")
+    return reshaped_constant(node, value, shape)
 
 
 # ---------------------------------------------------------------------- activation functions
@@ -106,10 +107,9 @@ def _dense(walk: Walk, node: Node, axis: int) -> Value:
     if len(activation.shape) != 2 or weight.ndim != 2:
         problem = f"a product of shapes {list(activation.shape)} and {list(weight.shape)}"
         raise refuse(node, problem, "(1, K) times a constant matrix", "flatten before it")
-    _, channels, *size = walk.tensors[activation.tensor].shape
-    kernel = (size[0], size[1]) if size else (1, 1)
+    channels, *kernel = image_shape(walk.tensors[activation.tensor].shape)
     by_map = weight.reshape(len(weight), channels, *kernel)
-    return _product(walk, node, activation, by_map, scale, {"kernel": kernel, **_WHOLE_MAP})
+    return _product(walk, node, activation, by_map, scale, {"kernel": tuple(kernel), **_WHOLE_MAP})
 
 
 def _weights(walk: Walk, node: Node, axis: int) -> tuple[Ints, Reals]:

@@ -19,7 +19,7 @@ from ..borders import HostStep
 from ..errors import UnsupportedModel
 from ..fixed_np import Ints
 from ..ir import AddAttributes, Node, QParams
-from ..verify_integer import FACTOR_LIMIT
+from ..verify_integer import FACTOR_LIMIT, image_shape
 
 __all__ = [
     "Activation",
@@ -32,7 +32,7 @@ __all__ = [
     "Shape",
     "Value",
     "Weights",
-    "stripped",
+    "same_image",
 ]
 
 Reals = NDArray[np.float64]
@@ -207,12 +207,11 @@ class Pending:
 Value = FloatInput | FloatNumbers | ConstantCodes | Weights | Activation | HostTail | Pending
 
 
-def stripped(shape: Shape) -> Shape:
-    """A shape without trailing ones after batch and channels: (N, C, 1, 1) counts as (N, C)."""
-    end = len(shape)
-    while end > 2 and shape[end - 1] == 1:
-        end -= 1
-    return shape[:end]
+def same_image(left: Shape, right: Shape) -> bool:
+    """Whether two shapes have the same axes: (N, C) counts as (N, C, 1, 1), (N, C, L) as (N, C, 1, L)."""
+    if not all(2 <= len(shape) <= 4 for shape in (left, right)):
+        return left == right
+    return image_shape(left) == image_shape(right)
 
 
 def _relative(bound: float, qparams: QParams) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..ir import Graph, Node, QParams, Tensor
 from .qdq_bias import settled
 from .qdq_constants import refuse
-from .qdq_values import Activation, FloatInput, FloatNumbers, HostTail, Pending, Reals, Shape, Value, stripped
+from .qdq_values import Activation, FloatInput, FloatNumbers, HostTail, Pending, Reals, Shape, Value, same_image
 
 __all__ = ["Walk"]
 
@@ -65,7 +65,7 @@ class Walk:
     def in_shape(self, node: Node, activation: Activation) -> Activation:
         """The same, if its axes are those it was computed with; refuses a pending flattening."""
         own = self.tensors[activation.tensor].shape
-        if stripped(own) != stripped(activation.shape):
+        if not same_image(own, activation.shape):
             problem = f"a tensor of shape {list(own)} is seen as {list(activation.shape)}"
             advice = "flatten only before a Gemm or MatMul"
             raise refuse(node, problem, "axes as they were computed, or one (1, K) vector before a product", advice)
