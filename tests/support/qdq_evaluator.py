@@ -36,6 +36,11 @@ class Judgement:
         """Largest difference, in LSB."""
         return int(np.abs(self.expected.astype(np.int64) - self.given.astype(np.int64)).max())
 
+    @property
+    def differing(self) -> float:
+        """The share of elements that differ."""
+        return float((self.expected != self.given).mean())
+
 
 def evaluate(model: onnx.ModelProto, feeds: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[Judgement]:
     """Walk through the network; wherever ``given`` has a quantised tensor, judge it and go on with it."""

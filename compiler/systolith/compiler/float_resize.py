@@ -33,6 +33,11 @@ class ResizeRule:
     antialias: bool
     extrapolation_value: float
 
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any]) -> ResizeRule:
+        """The rule among the attributes of a Resize of the float level."""
+        return cls(**{key: attributes[key] for key in cls.__dataclass_fields__})
+
 
 @dataclass(frozen=True)
 class _Axis:

@@ -49,7 +49,7 @@ def _resize(graph: Graph, node: Node, operands: list[Array]) -> Array:
             _changed(graph, node), scales, regions, _shape(graph, node.outputs[0]), strict=True
         )
     )
-    rule = ResizeRule(**{key: given[key] for key in ResizeRule.__dataclass_fields__})
+    rule = ResizeRule.of(given)
     return resize(operands[0], sizes, scales, regions, rule)
 
 

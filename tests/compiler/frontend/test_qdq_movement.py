@@ -111,10 +111,6 @@ def unlike_integers(m: QdqModel, x: str) -> str:
         (lambda m, x: m.node("Transpose", x, perm=[0, 2, 3, 1]), r"perm \[0, 2, 3, 1\] moves channels; accepted: exch"),
         (unlike_integers, r"\(Concat\): it puts integers of different scales together; accepted: integers quantised"),
         (
-            lambda m, x: m.node("Resize", x, "", m.constant(np.array([1, 1, 2, 2], np.float32)), mode="linear"),
-            r"\(Resize\): mode linear, coordinates half_pixel; accepted: mode nearest",
-        ),
-        (
             lambda m, x: m.node("ReduceMean", x, axes=[1], keepdims=1),
             r"axes \[1\], keepdims 1 of \[1, 4, 6, 5\]; accepted: axes of height and width",
         ),

@@ -16,7 +16,8 @@ from ..verify_integer import image_shape
 from .qdq_affine import batch_norm
 from .qdq_constants import accumulator_bias, refuse, reshaped_constant, weights_by_output
 from .qdq_elementwise import ELEMENTWISE
-from .qdq_movement import concat, pad, reduce_mean, resize, take, transpose
+from .qdq_movement import concat, pad, reduce_mean, take, transpose
+from .qdq_resize import resize
 from .qdq_transposed import conv_transpose
 from .qdq_values import Activation, ConstantCodes, FloatInput, HostTail, Pending, Reals, Value
 from .qdq_walk import Walk

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data movement in a QDQ network: Concat, Slice, Pad, Transpose, Resize to the nearest element, and means over maps.
+"""Data movement in a QDQ network: Concat, Slice, Pad, Transpose, and means over maps.
 
 Moved elements keep their integers, so that all of these also work on the integers themselves, and without a
 QuantizeLinear after them; Concat only if its operands are quantised alike.
@@ -13,16 +13,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..float_resize import ResizeRule
-from ..float_resize import resize as resize_array
 from ..ir import Move, Node, QParams
-from ..moves import NOTHING, concat_moves, gather_moves, transpose_move, whole_move
+from ..moves import NOTHING, concat_moves, gather_moves, interleave_move, transpose_move, whole_move
 from ..verify_integer import image_shape
 from .qdq_constants import refuse
 from .qdq_values import Activation, Pending, Value, Weights
 from .qdq_walk import Walk
 
-__all__ = ["concat", "pad", "reduce_mean", "resize", "take", "transpose"]
+__all__ = ["concat", "gathered", "interleaved", "pad", "reduce_mean", "take", "transpose"]
 
 _MOST_MOVES = 256
 """Most moves that a node may become: each is at least one descriptor."""
@@ -61,10 +59,22 @@ def _holds(qparams: QParams, value: float) -> bool:
     return inside and math.isclose(steps, round(steps), rel_tol=1e-6, abs_tol=1e-9)
 
 
-def _gathered(walk: Walk, node: Node, indices: Sequence[Sequence[int]], fill: float | None = None) -> Value:
+def gathered(walk: Walk, node: Node, indices: Sequence[Sequence[int]], fill: float | None = None) -> Value:
     """A selection of elements by axis, batch first."""
     channels, rows, columns = [*indices[1:], (0,), (0,)][:3]
     return _moved(walk, node, [_operand(walk, node, node.inputs[0])], gather_moves(channels, rows, columns), fill)
+
+
+def interleaved(
+    walk: Walk, node: Node, parts: Sequence[Pending], offsets: Sequence[tuple[int, ...]], steps: tuple[int, int]
+) -> Pending:
+    """Parts of a result between each other, each at every so many rows and columns from its offset (y, x) on."""
+    moves = tuple(
+        interleave_move(index, image_shape(part.natural), (offset[0], offset[1]), steps)
+        for index, (part, offset) in enumerate(zip(parts, offsets, strict=True))
+    )
+    whole = walk.layer("QMove", node, (), np.ones(len(parts)), {"moves": moves, "fill": 0.0})
+    return replace(whole, parts=tuple(parts))
 
 
 def concat(walk: Walk, node: Node) -> Value:
@@ -80,7 +90,7 @@ def take(walk: Walk, node: Node) -> Value:
     """``Slice``, with steps in either direction."""
     given, shape = node.attributes, walk.source.tensors[node.outputs[0]].shape
     by_axis = zip(given["starts"], given["steps"], shape, strict=True)
-    return _gathered(walk, node, [range(start, start + step * count, step) for start, step, count in by_axis])
+    return gathered(walk, node, [range(start, start + step * count, step) for start, step, count in by_axis])
 
 
 def pad(walk: Walk, node: Node) -> Value:
@@ -90,9 +100,9 @@ def pad(walk: Walk, node: Node) -> Value:
     pads = list(zip(operand.shape, given["pads"][:rank], given["pads"][rank:], strict=True))
     if given["mode"] != "constant":
         modes = [np.pad(np.arange(n), (ahead, behind), given["mode"]) for n, ahead, behind in pads]
-        return _gathered(walk, node, [[int(at) for at in index] for index in modes])
+        return gathered(walk, node, [[int(at) for at in index] for index in modes])
     places = [[NOTHING] * ahead + list(range(n)) + [NOTHING] * behind for n, ahead, behind in pads]
-    return _gathered(walk, node, places, _fill(operand, given["value"]))
+    return gathered(walk, node, places, _fill(operand, given["value"]))
 
 
 def _fill(operand: Activation, value: float) -> float:
@@ -115,24 +125,6 @@ def transpose(walk: Walk, node: Node) -> Value:
         raise refuse(node, f"perm {list(order)} moves channels", accepted, "export the model with channels first")
     size = image_shape(operand.shape)
     return _moved(walk, node, [operand], [transpose_move(size) if order[2:] == (3, 2) else whole_move(0, size)])
-
-
-def resize(walk: Walk, node: Node) -> Value:
-    """``Resize`` to the nearest element; which that is, the float operator says."""
-    given = node.attributes
-    if given["mode"] != "nearest" or given["coordinate"] == "tf_crop_and_resize":
-        problem = f"mode {given['mode']}, coordinates {given['coordinate']}"
-        raise refuse(node, problem, "mode nearest, without tf_crop_and_resize, in a quantised network")
-    rule = ResizeRule(**{key: given[key] for key in ResizeRule.__dataclass_fields__})
-    before, after = (walk.source.tensors[name].shape for name in (node.inputs[0], node.outputs[0]))
-    return _gathered(
-        walk,
-        node,
-        [
-            resize_array(np.arange(old, dtype=np.float64), [new], [scale], [(0.0, 1.0)], rule).astype(int).tolist()
-            for old, new, scale in zip(before, after, given["scales"], strict=True)
-        ],
-    )
 
 
 def reduce_mean(walk: Walk, node: Node) -> Value:

@@ -6,17 +6,16 @@ All phases round to the output's quantisation, so that interleaving changes noth
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
 from ..fixed_np import Ints
 from ..ir import Node
-from ..moves import interleave_move
 from ..quantise_transposed import Phase, phases
 from ..verify_integer import image_shape
 from .qdq_constants import accumulator_bias, weights_by_output
+from .qdq_movement import interleaved
 from .qdq_values import Activation, Pending, Reals, Value
 from .qdq_walk import Walk
 
@@ -33,7 +32,8 @@ def conv_transpose(walk: Walk, node: Node) -> Value:
     _, height, width = image_shape(operand.shape)
     pairs = list(product(phases(node, 0, height, high), phases(node, 1, width, wide)))
     parts = [_part(walk, node, operand, pair, _phase_weight(weight, pair), bias, unit) for pair in pairs]
-    return parts[0] if len(parts) == 1 else _interleaved(walk, node, pairs, parts)
+    offsets = [(down.first, across.first) for down, across in pairs]
+    return parts[0] if len(parts) == 1 else interleaved(walk, node, parts, offsets, node.attributes["strides"])
 
 
 def _weights(walk: Walk, node: Node) -> tuple[Ints, Reals]:
@@ -64,13 +64,3 @@ def _part(
     attributes = {**geometry, "group": node.attributes["group"]}
     whole = walk.layer("QConv", node, (operand,), unit, attributes, {"weight": weight, "bias": bias})
     return whole.shaped((1, len(weight), down.count, across.count), f":phase {down.first} {across.first}")
-
-
-def _interleaved(walk: Walk, node: Node, pairs: list[tuple[Phase, Phase]], parts: list[Pending]) -> Pending:
-    strides = node.attributes["strides"]
-    moves = tuple(
-        interleave_move(index, image_shape(part.natural), (down.first, across.first), strides)
-        for index, (part, (down, across)) in enumerate(zip(parts, pairs, strict=True))
-    )
-    whole = walk.layer("QMove", node, (), np.ones(len(parts)), {"moves": moves, "fill": 0.0})
-    return replace(whole, parts=tuple(parts))
