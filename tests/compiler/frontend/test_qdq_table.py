@@ -91,10 +91,6 @@ def test_a_value_that_is_no_number_takes_the_nearest() -> None:
         ),
         (lambda m, x: m.node("Sigmoid", m.conv(x, 3, 3)), r"\(Sigmoid\): tensor 'conv\d_out' is not quantised"),
         (
-            lambda m, x: m.node("PRelu", x, m.constant(np.ones((3, 1, 1), np.float32))),
-            r"\(PRelu\): a constant of shape \[3, 1, 1\]; accepted: a single number",
-        ),
-        (
             lambda m, x: m.node("Log", m.node("Sub", m.node("Tanh", x), m.constant(np.float32(2)))),
             r"\(Log\): its result is not a number anywhere",
         ),

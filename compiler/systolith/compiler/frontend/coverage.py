@@ -53,7 +53,11 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
         "in front of a Gemm or MatMul, or between (N, C) and (N, C, 1, 1)",
         "folded",
     ),
-    "Resize": ("nearest; in float networks also linear and cubic by whole factors", "engine"),
+    "Resize": (
+        "nearest; linear and cubic by whole factors, in quantised networks where weights are small fractions "
+        "(linear by 2 to 7)",
+        "engine",
+    ),
     "Slice": ("constant starts, ends, steps; not over the batch", "engine, or nothing where a view will do"),
     "Softmax": ("last operator before an output, or before an ArgMax there; any axis but the batch", "host tail"),
     "Split": ("as Slice", "engine, or nothing where a view will do"),
@@ -71,7 +75,7 @@ _ARITHMETIC: Mapping[str, tuple[str, str]] = {
     "LeakyRelu": ("", "table, or engine without tables in float networks"),
     "Mul": (f"{_TWO}; constants, one or by channel; functions of one tensor", "engine, folded or table"),
     "Neg": ("", "folded, or table"),
-    "PRelu": ("one slope; in float networks also by channel", "table, or engine without tables in float networks"),
+    "PRelu": ("one slope, or one by channel", "table; by channel, or in float networks without tables, engine"),
     "Sub": (f"constants, one or by channel; in float networks {_TWO}", "folded, or engine"),
     "Sum": ("as Add", "engine, or folded"),
 }
@@ -85,7 +89,8 @@ _QUANTISER = ("one scale per tensor; by axis for weights; int8, uint8, int16, ui
 _DIALECT_NOTES: Mapping[str, str] = {
     "BipolarQuant": "constant weights",
     "IntQuant": "as Quant",
-    "Quant": "1 to 8 bits, for biases up to 32; signed, narrow; rounding to nearest; scales by axis for weights",
+    "Quant": "1 to 8 bits, for biases up to 32; signed, narrow; rounding to nearest; scales by axis for weights; even "
+    "zero points of activations",
     "Trunc": "nothing, as it rounds down",
 }
 

@@ -6,7 +6,8 @@ DequantizeLinear and QuantizeLinear and ``...`` for Relu, Clip, Reshape or Ident
 
 - ``DQ -> Conv | Gemm | MatMul -> (Add of a constant) -> ... -> Q``, weights and bias from constants;
 - ``DQ, DQ -> Add -> ... -> Q``; ``DQ -> MaxPool | AveragePool -> ... -> Q``;
-- ``DQ -> Concat | Slice | Pad | Transpose (H, W) | Resize (nearest) | ConvTranspose | ReduceMean (H, W) -> ... -> Q``;
+- ``DQ -> Concat | Slice | Pad | Transpose (H, W) | Resize | ConvTranspose | ReduceMean (H, W) -> ... -> Q``;
+- Conv, ConvTranspose and pools also of sequences (N, C, L); ``DQ -> PRelu -> Q`` with a slope for each channel;
 - elementwise functions of one tensor: ``DQ -> Sigmoid -> Q``, ``DQ -> Sigmoid -> Mul(x) -> Q``, also with Q and DQ
   between them; batch normalisation, factors and offsets by channel before a Q;
 - ``DQ -> Q`` of another scale; Relu, Clip and MaxPool also without a Q after them, where no value needs rounding;

@@ -15,10 +15,20 @@ import numpy as np
 from ..ir import Node
 from .qdq_constants import accumulator_bias, refuse
 from .qdq_table import is_number, numbers_of
-from .qdq_values import FloatNumbers, Pending, Reals, Value, same_image
+from .qdq_values import Activation, FloatNumbers, Pending, Reals, Value, same_image
 from .qdq_walk import Walk
 
-__all__ = ["add_constant", "batch_norm", "divide", "multiply", "negate", "subtract"]
+__all__ = [
+    "add_constant",
+    "batch_norm",
+    "by_channel_layer",
+    "divide",
+    "multiply",
+    "negate",
+    "numbers_by_channel",
+    "subtract",
+    "times_by_channel",
+]
 
 _FREE = (-math.inf, math.inf)
 
@@ -52,14 +62,14 @@ def subtract(walk: Walk, node: Node) -> Value:
     if is_number(right):
         return add_constant(walk, node, 0, FloatNumbers(-numbers_of(right)))
     layer = _layer(walk, node, 1)
-    negative = _times(walk, node, layer, np.full(len(layer.scales), -1.0))
-    return _shifted(node, negative, _by_channel(node, layer, numbers_of(left)))
+    negative = times_by_channel(walk, node, layer, np.full(len(layer.scales), -1.0))
+    return _shifted(node, negative, numbers_by_channel(node, layer, numbers_of(left)))
 
 
 def add_constant(walk: Walk, node: Node, index: int, constant: Value) -> Value:
     """Input ``index`` plus a constant."""
     layer = _layer(walk, node, index)
-    return _named(_shifted(node, layer, _by_channel(node, layer, numbers_of(constant))), node)
+    return _named(_shifted(node, layer, numbers_by_channel(node, layer, numbers_of(constant))), node)
 
 
 def batch_norm(walk: Walk, node: Node) -> Value:
@@ -71,7 +81,7 @@ def batch_norm(walk: Walk, node: Node) -> Value:
     if (variance + node.attributes["epsilon"] <= 0).any():
         raise refuse(node, "variance + epsilon is not positive", "a trained normalisation")
     factor = gamma / np.sqrt(variance + node.attributes["epsilon"])
-    return _shifted(node, _times(walk, node, _layer(walk, node, 0), factor), beta - mean * factor)
+    return _shifted(node, times_by_channel(walk, node, _layer(walk, node, 0), factor), beta - mean * factor)
 
 
 # ---------------------------------------------------------------------- how
@@ -83,7 +93,7 @@ def _scaled(walk: Walk, node: Node, index: int, factor: Reals) -> Value:
         pending = value if isinstance(value, Pending) else walk.rescaled(node, walk.real(node, index), ())
         return _named(pending.times(float(factor.reshape(()))), node)
     layer = _layer(walk, node, index)
-    return _times(walk, node, layer, _by_channel(node, layer, factor))
+    return times_by_channel(walk, node, layer, numbers_by_channel(node, layer, factor))
 
 
 def _layer(walk: Walk, node: Node, index: int) -> Pending:
@@ -91,7 +101,11 @@ def _layer(walk: Walk, node: Node, index: int) -> Pending:
     value = walk.value(node, index)
     if isinstance(value, Pending) and value.op == "QConv" and (value.low, value.high) == _FREE:
         return value
-    activation = walk.in_shape(node, walk.real(node, index))
+    return by_channel_layer(walk, node, walk.in_shape(node, walk.real(node, index)))
+
+
+def by_channel_layer(walk: Walk, node: Node, activation: Activation) -> Pending:
+    """An activation as a depthwise convolution that changes nothing yet."""
     channels = activation.shape[1]
     constants = {"weight": np.ones((channels, 1, 1, 1), dtype=np.int64), "bias": np.zeros(channels)}
     scales = np.full(channels, activation.qparams.scale)
@@ -99,7 +113,7 @@ def _layer(walk: Walk, node: Node, index: int) -> Pending:
     return replace(layer, shape=activation.shape, natural=activation.shape, origin=())
 
 
-def _by_channel(node: Node, layer: Pending, numbers: Reals) -> Reals:
+def numbers_by_channel(node: Node, layer: Pending, numbers: Reals) -> Reals:
     """A constant that is broadcast against a tensor, as one number for each channel."""
     expanded = (1,) * (len(layer.shape) - numbers.ndim) + numbers.shape
     fits = len(expanded) == len(layer.shape) and expanded[1] in (1, layer.shape[1])
@@ -109,7 +123,7 @@ def _by_channel(node: Node, layer: Pending, numbers: Reals) -> Reals:
     return np.broadcast_to(numbers.reshape(-1), (layer.shape[1],))
 
 
-def _times(walk: Walk, node: Node, layer: Pending, factor: Reals) -> Pending:
+def times_by_channel(walk: Walk, node: Node, layer: Pending, factor: Reals) -> Pending:
     """A layer times one number for each channel; a negative one turns the weights, zero makes them zero."""
     sign = np.sign(factor).astype(np.int64)
     weight = np.asarray(layer.constants["weight"] * sign.reshape(-1, 1, 1, 1))

@@ -13,6 +13,7 @@ from ..ir import Node
 from ..verify_integer import ADD_LIMIT, product_limit
 from .qdq_affine import add_constant, divide, multiply, negate, subtract
 from .qdq_constants import refuse
+from .qdq_prelu import prelu
 from .qdq_table import function, is_curve, is_function, is_number
 from .qdq_values import Activation, Value
 from .qdq_walk import Walk
@@ -90,6 +91,7 @@ ELEMENTWISE: Mapping[str, Rule] = {
     "Div": _affine(divide, (1,)),
     "Mul": _multiply,
     "Neg": _negative,
+    "PRelu": prelu,
     "Sub": _affine(subtract, (0,), (1,)),
 }
 """The rule of each operator."""

@@ -84,15 +84,15 @@ class Walk:
         return Activation(name, pending.shape, qparams, real=False)
 
     def _with_parts(self, pending: Pending, qparams: QParams, source: str, name: str) -> Pending:
-        """The result over its parts, once these are rounded and limited; one without parts as it is."""
+        """The result over its parts, once these are rounded; what only moves is limited before it does."""
         if not pending.parts:
             return pending
-        inputs = []
+        moves, inputs = pending.op == "QMove", []
         for index, part in enumerate(pending.parts):
-            limited = replace(part, low=pending.low, high=pending.high)
+            limited = replace(part, low=pending.low, high=pending.high) if moves else part
             inputs.append(self.rounded(limited, qparams, f"{source}:{index}", f"{name}:{index}").tensor)
-        scales = np.full(len(inputs), qparams.scale)
-        return replace(pending, inputs=tuple(inputs), scales=scales, low=-math.inf, high=math.inf)
+        whole = replace(pending, inputs=tuple(inputs), scales=np.full(len(inputs), qparams.scale))
+        return replace(whole, low=-math.inf, high=math.inf) if moves else whole
 
     def qparams(self, tensor: str) -> QParams:
         """The quantisation of a tensor of the integer level."""
