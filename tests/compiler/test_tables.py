@@ -43,3 +43,13 @@ def test_more_tables_than_the_engine_holds_are_refused() -> None:
     )
     with pytest.raises(CapacityError, match=message):
         place_tables(graph.nodes, graph, ARCH)
+
+
+def test_more_tables_than_any_engine_holds() -> None:
+    entries = [[first, second] for first in range(17) for second in range(16)]
+    graph = _graph([entry[0] for entry in entries])
+    constants = {f"t{index}": np.resize(entry, 256) for index, entry in enumerate(entries)}
+    with pytest.raises(
+        CapacityError, match=r"272 different ones are needed, .* what helps: activations that are bounds"
+    ):
+        place_tables(graph.nodes, graph.with_(constants=constants), ARCH)

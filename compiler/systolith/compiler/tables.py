@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from systolith.spec import link
-from systolith.spec.arch import Arch, clog2
+from systolith.spec.arch import MOST_TABLES, Arch, clog2
 from systolith.spec.link import Space
 
 from .errors import CapacityError
@@ -47,8 +47,9 @@ def place_tables(nodes: Sequence[Node], graph: Graph, arch: Arch) -> TableMemory
 
 def _too_many(nodes: Sequence[Node], slots: Sequence[int], needed: int, arch: Arch) -> CapacityError:
     first = nodes[slots.index(arch.tables)]
+    more = f"tables={1 << clog2(needed)}, or " if needed <= MOST_TABLES else ""
     return CapacityError(
         f"tables: {needed} different ones are needed, arch {arch.name!r} holds {arch.tables}, {needed - arch.tables} "
-        f"too many; the first of these is node {first.name!r}'s; what helps: tables={1 << clog2(needed)}, or "
-        "activations that are bounds (Relu, Clip)"
+        f"too many; the first of these is node {first.name!r}'s; what helps: {more}activations that are "
+        "bounds (Relu, Clip)"
     )

@@ -16,10 +16,13 @@ from typing import Any
 
 from .fixed import LaneWidths
 
-__all__ = ["NARROWABLE_BITS", "PRESETS", "TABLE_BITS", "Arch", "ArchError", "clog2", "load_arch"]
+__all__ = ["MOST_TABLES", "NARROWABLE_BITS", "PRESETS", "TABLE_BITS", "Arch", "ArchError", "clog2", "load_arch"]
 
 TABLE_BITS = 8
 """Most bits of an activation that a table can be looked up by."""
+
+MOST_TABLES = 256
+"""Tables that an engine may have."""
 
 NARROWABLE_BITS = 8
 """Bits of a weight in an engine that also takes weights of half and a quarter of them."""
@@ -146,7 +149,7 @@ class Arch:
             "act_lines": (4, 1 << 24),
             "act_segments": (1, 2),
             "line_depth": (4, 1 << 16),
-            "tables": (0, 256),
+            "tables": (0, MOST_TABLES),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:

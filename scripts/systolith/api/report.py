@@ -17,7 +17,7 @@ from systolith.spec.image import LayerInfo, Program
 from systolith.spec.link import Counter
 
 from .attribution import attribution, named
-from .views import host_words
+from .views import host_words, quantisation_words
 
 __all__ = ["attribution", "build_report", "counters_table", "layer_table", "named", "render_report", "report_view"]
 
@@ -133,11 +133,7 @@ def _quantisation(decided: Mapping[str, Any]) -> list[str]:
     """What quantisation decided, in a line; none for a network that came quantised."""
     if not decided:
         return []
-    widths = sorted(set(decided["weight_bits"].values()))
-    parts = [f"ranges by {decided['method']}", *(["equalised"] if decided["equalised"] else [])]
-    parts.append(f"weights of {', '.join(map(str, widths))} bits")
-    parts.append(f"{decided['snr']:.1f} dB at the outputs")
-    return [f"quantise {', '.join(parts)}"]
+    return [f"quantise {quantisation_words(decided)}, {decided['snr']:.1f} dB at the outputs"]
 
 
 def report_view(figures: Figures) -> RenderableType:

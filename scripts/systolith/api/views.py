@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -14,7 +15,15 @@ from systolith.spec.encoding import decode_program, disassemble
 from systolith.spec.image import Program
 from systolith.spec.link import Counter, Space
 
-__all__ = ["graph_table", "host_words", "memory_map_table", "plain_table", "program_text", "tile_table"]
+__all__ = [
+    "graph_table",
+    "host_words",
+    "memory_map_table",
+    "plain_table",
+    "program_text",
+    "quantisation_words",
+    "tile_table",
+]
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -87,6 +96,12 @@ def host_words(tail: Mapping[str, Sequence[str]]) -> str:
     """What the host does after the run; outputs are named where there are several."""
     named = {name: ", ".join(steps) for name, steps in tail.items()}
     return "; ".join(named.values() if len(named) == 1 else (f"{name}: {steps}" for name, steps in named.items()))
+
+
+def quantisation_words(decided: Mapping[str, Any]) -> str:
+    """What quantisation decided: the method, and the bits of the weights."""
+    widths = ", ".join(map(str, sorted(set(decided["weight_bits"].values()))))
+    return f"ranges by {decided['method']}{', equalised' if decided['equalised'] else ''}, weights of {widths} bits"
 
 
 def tile_table(program: Program) -> Table:

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from systolith.api.views import quantisation_words
+
 __all__ = ["accuracy_view"]
 
 Figures = Mapping[str, Any]
@@ -55,9 +57,7 @@ def _comparison(compared: Figures) -> str:
 
 
 def _decisions(decided: Figures) -> str:
-    widths = sorted(set(decided["weight_bits"].values()))
-    text = f"quantise ranges by {decided['method']}{', equalised' if decided['equalised'] else ''}, weights of "
-    text += f"{', '.join(map(str, widths))} bits ({decided['weight_bytes']:,} bytes)"
+    text = f"quantise {quantisation_words(decided)} ({decided['weight_bytes']:,} bytes)"
     if "search" not in decided:
         return text
     share = decided["weight_bytes"] / decided["search"]["bytes_before"]
