@@ -20,7 +20,7 @@ def test_figures_add_up(small: SmallBuild) -> None:
     assert figures["macs"] == sum(layer["macs"] for layer in figures["layers"]) == 16 * 4 * 18 + 3 * 16
     assert figures["cycles"] >= sum(layer["cycles"] for layer in figures["layers"]) > 0
     assert sum(figures["attribution"].values()) == pytest.approx(1)
-    assert [layer["weight_bits"] for layer in figures["layers"]] == [8, 8]
+    assert [layer["weight_bits"] for layer in figures["layers"]] == [8, 0, 8]
     assert figures["inputs"][0]["shape"] == [1, 2, 4, 4]
 
 
