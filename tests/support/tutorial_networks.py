@@ -60,28 +60,44 @@ def _keras(folder: Path) -> None:
 
 
 def _keras_float() -> onnx.ModelProto:
-    """Transposes around the convolutions, sums of biases in NHWC, a Reshape of the batch's size, MatMul and Add."""
+    """The input's transpose, of one channel, is a Reshape; the batch's size comes from a shape in the other order."""
     net = ModelBuilder(("unk__1", 8, 8, 1), opset=15)
-    turned = net.add("Transpose", "input", perm=[0, 3, 1, 2])
-    conv = net.add("Relu", net.add("Conv", turned, net.weights(8, 1, 3, 3), net.weights(8), pads=[1] * 4))
-    pooled = net.add("MaxPool", conv, kernel_shape=[2, 2], strides=[2, 2])
-    again = net.add("Transpose", net.add("Conv", pooled, net.weights(8, 8, 3, 3)), perm=[0, 2, 3, 1])
-    x = net.add("Relu", net.add("Add", again, net.weights(8)))
-    flat = net.add("Reshape", x, net.constant([-1, 32], np.int64))
+    turned = net.add("Reshape", "input", net.constant([-1, 1, 8, 8], np.int64))
+    x = net.add("Relu", net.add("Conv", turned, net.weights(8, 1, 3, 3), net.weights(8), pads=[1] * 4))
+    pooled = net.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    last = net.add("Relu", net.add("Conv", pooled, net.weights(8, 8, 3, 3), net.weights(8)))
+    sizes = net.add("Gather", net.add("Shape", last), net.constant([0, 2, 3, 1], np.int64))
+    first, second = net.constant([0], np.int64), net.constant([1], np.int64)
+    batch = net.add("Slice", net.add("Cast", sizes, to=onnx.TensorProto.INT32), first, second, first)
+    shape = net.add("Concat", batch, net.constant([32], np.int32), axis=0)
+    back = net.add("Transpose", last, perm=[0, 2, 3, 1])
+    flat = net.add("Reshape", back, net.add("Cast", shape, to=onnx.TensorProto.INT64))
     scores = net.add("Softmax", net.add("Add", net.add("MatMul", flat, net.weights(32, 10)), net.weights(10)), axis=1)
     return _named(net.model(scores), {"input": "image", scores: "scores"})
 
 
 def _tflite() -> onnx.ModelProto:
-    """A transpose in front of the first convolution and one behind the last."""
+    """Integers are turned and flattened, not real numbers: the DequantizeLinear comes behind."""
     net = QdqModel(1)
-    x = net.node("Transpose", net.start(1, 8, 8, 1, zero=-128), perm=[0, 3, 1, 2])
+    x = _moved(net, net.quantise(net.input(1, 8, 8, 1), 0.05, -128), ("Reshape", [-1, 1, 8, 8]))
     x = net.real(net.node("Relu", net.conv(x, 1, 8, pads=[1] * 4)), 0.1, -128)
     x = net.real(net.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), 0.1, -128)
-    x = net.real(net.node("Transpose", net.node("Relu", net.conv(x, 8, 8)), perm=[0, 2, 3, 1]), 0.1, -128)
-    x = net.node("Reshape", x, net.constant(np.array([1, 32])))
-    scores = net.real(net.node("MatMul", x, net.weight((32, 10), axis=None)), 0.2, 5)
+    codes = net.quantise(net.node("Relu", net.conv(x, 8, 8)), 0.1, -128)
+    x = _moved(net, codes, ("Transpose", [0, 2, 3, 1]), ("Reshape", [1, 32]))
+    scores = net.real(net.node("Softmax", net.real(net.node("MatMul", x, net.weight((32, 10), axis=1)), 0.2, 5)))
     return _named(net.model(scores), {"x0": "image", scores: "scores"})
+
+
+def _moved(net: QdqModel, codes: str, *steps: tuple[str, list[int]]) -> str:
+    """Integers after some steps, dequantised."""
+    for op, numbers in steps:
+        if op == "Reshape":
+            moved = net.node(op, codes, net.constant(np.array(numbers)))
+        else:
+            moved = net.node(op, codes, perm=numbers)
+        net.params[moved], net.scales[moved] = net.params[codes], net.scales[codes]
+        codes = moved
+    return net.dequantise(codes)
 
 
 STAND_INS = {"pytorch.md": StandIn("torch", _pytorch), "keras.md": StandIn("tensorflow", _keras)}

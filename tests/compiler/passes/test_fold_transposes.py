@@ -49,6 +49,30 @@ def test_scales_along_the_inputs_stay() -> None:
     assert "Transpose" in [node.op for node in graph.nodes]
 
 
+def test_quantisers_in_between() -> None:
+    """TFLite's converter moves the integers: Q, Transpose, Reshape, DQ."""
+    builder = ModelBuilder((1, 2, 3, 4))
+    scale, zero = builder.constant(0.05), builder.constant(3, np.int8)
+    codes = builder.add("QuantizeLinear", "input", scale, zero)
+    flat = builder.add(
+        "Reshape", builder.add("Transpose", codes, perm=[0, 2, 3, 1]), builder.constant([1, 24], np.int64)
+    )
+    out = builder.add("MatMul", builder.add("DequantizeLinear", flat, scale, zero), builder.weights(24, 5))
+    graph = folded(builder, out)
+    assert [node.op for node in graph.nodes] == ["QuantizeLinear", "Reshape", "DequantizeLinear", "MatMul"]
+
+
+def test_scales_along_the_flattened_axis_stay() -> None:
+    builder = ModelBuilder((1, 2, 3, 4))
+    many = builder.constant(np.linspace(0.01, 0.02, 24))
+    codes = builder.add(
+        "QuantizeLinear", flattened(builder, [0, 2, 3, 1]), many, builder.constant(np.zeros(24), np.int8)
+    )
+    real = builder.add("DequantizeLinear", codes, many, builder.constant(np.zeros(24), np.int8))
+    graph = folded(builder, builder.add("MatMul", real, builder.weights(24, 5)))
+    assert "Transpose" in [node.op for node in graph.nodes]
+
+
 def test_products_that_share_the_map_and_the_weights() -> None:
     builder = ModelBuilder((1, 2, 3, 4))
     flat, weight = flattened(builder, [0, 2, 3, 1]), builder.weights(24, 5)

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from ..elementwise import BINARY, UNARY
 from ..ir import Graph, Node, Tensor
 from .rewrite import fusable_producer, is_constant, rebuild
-from .transposes import fresh, permuted, renumbered, transpose_node
+from .transposes import QUANTISERS, fresh, permuted, renumbered, transpose_node
 
 __all__ = ["hoist_transposes"]
 
-_QUANTISERS = ("DequantizeLinear", "QuantizeLinear")
-_OPERATORS = (*UNARY, *BINARY, *_QUANTISERS, "Clip", "Identity", "Relu", "Reshape")
+_OPERATORS = (*UNARY, *BINARY, *QUANTISERS, "Clip", "Identity", "Relu", "Reshape")
 
 Perm = tuple[int, ...]
 Constants = dict[str, NDArray[Any]]
@@ -102,7 +101,7 @@ def _moved(graph: Graph, node: Node, perm: Perm, constants: Constants) -> tuple[
         return _reshape(node, shape, result, perm)
     if len(shape) != len(perm):
         return None
-    if node.op in _QUANTISERS:
+    if node.op in QUANTISERS:
         return replace(node, attributes={**node.attributes, "axis": perm.index(node.attributes["axis"])}), perm
     return replace(node, inputs=tuple(_operand(graph, name, perm, constants) for name in node.inputs)), perm
 

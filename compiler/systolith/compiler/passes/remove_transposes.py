@@ -16,10 +16,12 @@ from .drop_identities import drop_identities
 from .fold_transposes import fold_transposes
 from .hoist_transposes import hoist_transposes
 from .sink_transposes import sink_transposes
+from .spell_transposes import spell_transposes
 
 __all__ = ["remove_transposes"]
 
 _STEPS = (
+    spell_transposes,
     hoist_transposes,
     absorb_transposes,
     cancel_transposes,

@@ -20,11 +20,10 @@ from ..borders import HOST_OPERATORS
 from ..elementwise import BINARY, UNARY
 from ..ir import Graph, Node, Tensor
 from .rewrite import is_constant, rebuild
-from .transposes import before, constant_before, fresh, renumbered, source_of, transpose_node
+from .transposes import QUANTISERS, before, constant_before, fresh, renumbered, source_of, transpose_node
 
 __all__ = ["sink_transposes"]
 
-_QUANTISERS = ("DequantizeLinear", "QuantizeLinear")
 """Operators whose other operands go along one axis, as the attribute says."""
 
 Perm = tuple[int, ...]
@@ -67,7 +66,7 @@ def _sunk(graph: Graph, node: Node) -> Graph | None:
         return None
     inner, constants = fresh(graph, f"{result}:before"), dict[str, NDArray[Any]]()
     inputs = tuple(_operand(graph, name, perm, constants) for name in node.inputs)
-    if node.op in _QUANTISERS:
+    if node.op in QUANTISERS:
         inputs = (inputs[0], *node.inputs[1:])
     shape = before(graph.tensors[result].shape, new.perm)
     tensors = {**graph.tensors, inner: Tensor(inner, shape)}
@@ -80,7 +79,7 @@ def _sunk(graph: Graph, node: Node) -> Graph | None:
 def _is_stranded(graph: Graph, node: Node, perm: Perm) -> bool:
     """Whether a Transpose would come out at the network's end, with nothing but the host's operators before it."""
     new, result = _renamed(graph, node, perm), node.outputs[0]
-    if new is None or node.op not in (*HOST_OPERATORS, *_QUANTISERS) or new.perm == tuple(range(len(new.perm))):
+    if new is None or node.op not in (*HOST_OPERATORS, *QUANTISERS) or new.perm == tuple(range(len(new.perm))):
         return False
     readers = graph.consumers(result)
     return result in graph.outputs or all(_is_stranded(graph, reader, new.perm) for reader in readers)
@@ -173,7 +172,7 @@ _RULES: Mapping[str, Callable[[Node, Perm], _Sunk]] = {
     **dict.fromkeys((*UNARY, *BINARY, "Clip", "Identity", "Relu"), _elementwise),
     "ArgMax": _argmax,
     "Concat": _along_axis,
-    **dict.fromkeys(_QUANTISERS, _along_axis),
+    **dict.fromkeys(QUANTISERS, _along_axis),
     "Pad": _pad,
     "ReduceMean": _reduce,
     "Resize": _resize,

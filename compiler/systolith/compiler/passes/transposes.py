@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from ..ir import Graph, Node
 
-__all__ = ["before", "constant_before", "fresh", "inverse", "permuted", "renumbered", "source_of", "transpose_node"]
+__all__ = [
+    "QUANTISERS",
+    "before",
+    "constant_before",
+    "fresh",
+    "inverse",
+    "permuted",
+    "renumbered",
+    "source_of",
+    "transpose_node",
+]
 
 Perm = tuple[int, ...]
 
@@ -48,6 +58,10 @@ def fresh(graph: Graph, name: str) -> str:
     while name in taken:
         name += "'"
     return name
+
+
+QUANTISERS = ("DequantizeLinear", "QuantizeLinear")
+"""Operators that leave each element in its place, but for scales along an axis."""
 
 
 def transpose_node(name: str, source: str, result: str, perm: Perm, origin: tuple[str, ...]) -> Node:
