@@ -171,4 +171,6 @@ def test_weights_lie_where_the_taps_are() -> None:
 
 def test_wide_weights_are_refused() -> None:
     with pytest.raises(QuantisationError, match=r"node 'conv0' \(QConv\): weights reach .* holds -8..7; quantise to 4"):
-        _plan(_layer(8, (6, 6), (3, 3)), PRESETS["8x8"].with_(weight_bits=4, narrow_weights=False))
+        _plan(
+            _layer(8, (6, 6), (3, 3)), PRESETS["8x8"].with_(weight_bits=4, narrow_weights=False, dynamic_weights=False)
+        )

@@ -90,6 +90,7 @@ def test_windows_are_issued_as_by_the_clock(arch: Arch) -> None:
         rng = np.random.default_rng(seed)
         shapes = [random_shape(rng, arch) for _ in range(rng.integers(1, 6))]
         shapes = [replace(one, apart=bool(rng.random() < 0.3)) for one in shapes]
+        shapes = [replace(one, fresh=one.op == Op.MATRIX and bool(rng.random() < 0.3)) for one in shapes]
         schedule, outcomes = _modelled(arch, shapes, rng)
         for number, (got, want) in enumerate(zip(outcomes, _clocked(arch, schedule), strict=True)):
             assert got == want, f"seed {seed}, descriptor {number}: {schedule[number]}"
@@ -127,6 +128,13 @@ def test_blocks_wait_for_a_bank_where_the_drain_is_slower_than_the_array() -> No
     model = IssueModel(PRESETS["4x4"], now=10)
     model.issue(_shape(Op.MATRIX, 8, 8, 3, 1, 1, 4), 0, False)
     assert +model.counts == {Counter.ACTIVE: 4 * 3 * 64, Counter.LANES: (468 - 394) + (256 - 192)}
+
+
+def test_fresh_weights_are_waited_for_from_the_start_on() -> None:
+    """They are there 4 cycles after the start, where the first window could be issued a cycle after it."""
+    model = IssueModel(PRESETS["8x8"], now=10, weights=2)
+    model.issue(_shape(Op.MATRIX, 8, fresh=True), 0, False)
+    assert +model.counts == {Counter.WEIGHTS: 3, Counter.ACTIVE: 8}
 
 
 def test_last_passes_are_as_long_as_the_others_where_the_drain_keeps_up() -> None:

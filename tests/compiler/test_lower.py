@@ -42,8 +42,12 @@ ARCHS = [
     Arch(name="8x2", rows=8, cols=2, act_lines=4096, acc_depth=33, act_granule=2, weight_rows=4, **_ROOM),
     PRESETS["4x4"].with_(name="granule of 2", lane_cycles=2, act_granule=2, acc_depth=33, **_ROOM),
     PRESETS["8x8"].with_(name="weights of 8 bits", narrow_weights=False, **_ROOM),
-    PRESETS["tiny"].with_(name="weights of 4 bits", weight_bits=4, narrow_weights=False, **_ROOM),
-    PRESETS["tiny"].with_(name="activations of 16 bits", act_bits=16, tables=0, acc_bits=48, **_ROOM),
+    PRESETS["tiny"].with_(
+        name="weights of 4 bits", weight_bits=4, narrow_weights=False, dynamic_weights=False, **_ROOM
+    ),
+    PRESETS["tiny"].with_(
+        name="activations of 16 bits", act_bits=16, tables=0, dynamic_weights=False, acc_bits=48, **_ROOM
+    ),
     PRESETS["tiny"].with_(name="precise lanes", precision=2, **_ROOM),
 ]
 

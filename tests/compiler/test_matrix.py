@@ -87,7 +87,7 @@ def test_wide_groups_step_with_their_blocks() -> None:
 
 def test_weights_wider_than_the_arch_are_refused() -> None:
     with pytest.raises(QuantisationError, match=r"node 'conv0' \(QConv\): weights reach .* holds -8..7; quantise to 4"):
-        _plan(_conv(8, 4, 8), ARCH.with_(weight_bits=4, narrow_weights=False))
+        _plan(_conv(8, 4, 8), ARCH.with_(weight_bits=4, narrow_weights=False, dynamic_weights=False))
 
 
 def test_sums_wider_than_the_accumulator_are_refused() -> None:

@@ -41,6 +41,7 @@ def _work(descriptor: Descriptor) -> int:
 def _random_program(rng: np.random.Generator, arch: Arch) -> list[Descriptor]:
     """Leads are at most what is safe: the engine's conduct is defined only then."""
     shapes = [random_shape(rng, arch) for _ in range(rng.integers(1, 7))]
+    shapes = [replace(one, fresh=one.op == Op.MATRIX and bool(rng.random() < 0.2)) for one in shapes]
     return [
         replace(one, lead=int(rng.integers(0, one.lead + 1))) if rng.random() < 0.3 else one
         for one in overlap(shapes, arch)

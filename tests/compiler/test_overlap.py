@@ -204,6 +204,55 @@ def test_passes_that_wait_for_weights_catch_up_where_they_are_disturbed(
     assert overlap([*made, third], arch)[2].lead == lead
 
 
+# ---------------------------------------------------------------------- weights from activations
+
+
+def _product(first_row: int, rows: int, arch: Arch, *, blocks: int = 1, fresh: bool = True) -> list[int]:
+    """Leads of a line of ``rows`` C-vectors stored into the weight memory, and of a MATRIX whose weights begin there.
+
+    They are those of the program's first MATRIX and begin with line 0.
+    """
+    store = Descriptor(
+        op=Op.VECTOR,
+        loops=make_loops([*[Stride()] * 3, Stride(rows, col=arch.cols), Stride(), Stride()]),
+        to_weights=True,
+        out=make_walk(first_row, (rows, 1), (1, 0), (1, 0)),
+    )
+    use = replace(_pointwise(4096, 8192, 12, arch, blocks=blocks), fresh=fresh)
+    return [one.lead for one in overlap([store, use], arch)]
+
+
+@pytest.mark.parametrize(("rows", "lead"), [(2, 1), (3, 2), (4, 2), (5, 3), (8, 4)])
+def test_rows_are_stored_before_their_line_is_fetched(rows: int, lead: int) -> None:
+    """Of 2 rows a line, line 0 is fetched 2 cycles after the beginning, after the stores: 1 cycle may be left. A third
+    row is in line 1, fetched a cycle later, but then line 0 is complete a cycle before the last store. And so on.
+    """
+    assert _product(0, rows, PRESETS["8x8"]) == [0, lead]
+
+
+def test_a_pass_s_weights_are_fetched_with_the_pass_before() -> None:
+    """The first is in use 4 cycles after the start, the second's fetched then: 5 cycles may be left to its row 1."""
+    arch = PRESETS["8x8"]
+    assert _product(arch.rows, 2, arch, blocks=2) == [0, 1 + timing.pass_cycles(arch, 0)]
+    assert _product(2 * arch.rows, 2, arch, blocks=3) == [0, 1 + timing.pass_cycles(arch, 0) + 12]
+
+
+def test_weights_that_lie_elsewhere_or_are_not_fresh_bind_nothing() -> None:
+    arch = PRESETS["8x8"]
+    free = timing.sum_cycles(arch, vector=False) + timing.START_LATENCY - 2
+    assert _product(arch.rows, 2, arch) == _product(0, 2, arch, fresh=False) == [0, free]
+
+
+def test_a_store_of_weights_leaves_the_activations_alone() -> None:
+    """Rows have the numbers of elements that the next descriptor reads."""
+    arch = PRESETS["8x8"]
+    store = replace(_pointwise(0, 4096, 12, arch), to_weights=True)
+    leads = [
+        [one.lead for one in overlap([first, _pointwise(4096, 0, 12, arch)], arch)] for first in (store, _pair(12)[0])
+    ]
+    assert leads[0][1] > leads[1][1]
+
+
 # ---------------------------------------------------------------------- the clock
 
 

@@ -20,7 +20,9 @@ def test_defaults() -> None:
 
 
 def test_bits_come_from_the_arch() -> None:
-    arch = PRESETS["tiny"].with_(weight_bits=4, narrow_weights=False, act_bits=16, tables=0, acc_bits=40)
+    arch = PRESETS["tiny"].with_(
+        weight_bits=4, narrow_weights=False, dynamic_weights=False, act_bits=16, tables=0, acc_bits=40
+    )
     config = QuantiseConfig.for_arch(arch, method="percentile", percentile=99.0)
     assert config == QuantiseConfig(weight_bits=4, act_bits=16, acc_bits=40, method="percentile", percentile=99.0)
 

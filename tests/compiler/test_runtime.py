@@ -37,7 +37,7 @@ def _program(act_bits: int = 8) -> Program:
     builder = GraphBuilder(rng=np.random.default_rng(1), limits=Limits(act_bits=act_bits))
     x = builder.input(3, 4, 5)
     graph = builder.graph("two", builder.conv(x), builder.requant(x))
-    return lower(graph, ARCH.with_(act_bits=act_bits, acc_bits=48, tables=0))
+    return lower(graph, ARCH.with_(act_bits=act_bits, acc_bits=48, tables=0, dynamic_weights=False))
 
 
 def _feeds(program: Program) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
@@ -63,7 +63,7 @@ def test_several_fields_interleave_like_parameter_lines() -> None:
 
 @pytest.mark.parametrize("act_bits", [4, 8, 16])
 def test_tensors_come_back_from_their_lines(act_bits: int) -> None:
-    arch, tensor = ARCH.with_(act_bits=act_bits, tables=0), _tensor()
+    arch, tensor = ARCH.with_(act_bits=act_bits, tables=0, dynamic_weights=False), _tensor()
     limit = 1 << (act_bits - 1)
     values = np.random.default_rng(0).integers(-limit, limit, tensor.shape)
     words = pack_input(tensor, values, arch)

@@ -47,8 +47,8 @@ def test_rtl_is_exact(network: str, arch: str, tmp_path: Path) -> None:
 
 
 WIDTHS = {
-    "4-bit weights": PRESETS["tiny"].with_(name="w4", weight_bits=4, narrow_weights=False),
-    "16-bit activations": PRESETS["tiny"].with_(name="a16", act_bits=16, tables=0, acc_bits=40),
+    "4-bit weights": PRESETS["tiny"].with_(name="w4", weight_bits=4, narrow_weights=False, dynamic_weights=False),
+    "16-bit activations": PRESETS["tiny"].with_(name="a16", act_bits=16, tables=0, dynamic_weights=False, acc_bits=40),
 }
 
 

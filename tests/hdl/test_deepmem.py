@@ -65,6 +65,38 @@ def test_answers_what_was_written(depth: int, target: Target) -> None:
     simulate(dut, bench)
 
 
+@pytest.mark.parametrize("target", [Target.GENERIC, Target.ECP5])
+@pytest.mark.parametrize("depth", [64, 2048 + 70, 10240])
+def test_two_ports_write_beside_a_read(depth: int, target: Target) -> None:
+    """A line is read as it was written until the cycle before; what a read gives in the very cycle is undefined."""
+    rng, bits = random.Random(depth), 12
+    dut = DeepMemory(bits=bits, depth=depth, single_port=False, target=target)
+    places = [place for place in (0, 1, 63, 2047, 2048, 2049, 8191, 8192, depth - 1) if place < depth]
+
+    async def bench(ctx: Any) -> None:
+        model: dict[int, int] = {}
+        answers: list[int | None] = []
+        for _ in range(400):
+            write, line, value, other = (
+                rng.random() < 0.6,
+                rng.choice(places),
+                rng.getrandbits(bits),
+                rng.choice(places),
+            )
+            for port, driven in ((dut.write_en, write), (dut.write_addr, line), (dut.write_data, value)):
+                ctx.set(port, driven)
+            ctx.set(dut.read_en, 1)
+            ctx.set(dut.read_addr, other)
+            answers.append(None if write and other == line else model.get(other, 0))
+            if write:
+                model[line] = value
+            await ctx.tick()
+            due = answers[-dut.latency] if len(answers) >= dut.latency else None
+            assert due is None or ctx.get(dut.read_data) == due
+
+    simulate(dut, bench)
+
+
 def test_only_an_ecp5_cuts() -> None:
     for target in Target:
         dut = DeepMemory(bits=8, depth=4096, target=target)

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from systolith.compiler.model import predict
+from systolith.compiler.nest import Stride, make_loops
 from systolith.compiler.runtime import load_words, unpack_fields
 from systolith.hdl.engine import Engine
 from systolith.spec import link, timing
@@ -43,11 +44,12 @@ ARCHES = {
     ),
     "wide activations": Arch(name="16", rows=2, cols=2, psum_spacing=1, act_bits=16, acc_bits=48, **SMALL),
     "precise": Arch(name="precise", rows=2, cols=2, psum_spacing=1, precision=2, **SMALL),
-    "a lane a column, tables": PRESETS["8x8"].with_(tables=4, act_bits=6, **SMALL),
+    "a lane a column, tables": PRESETS["8x8"].with_(tables=4, act_bits=6, dynamic_weights=False, **SMALL),
     "single port": PRESETS["up5k"].with_(**SMALL),
     "bare": PRESETS["tiny"].with_(residual=False, pool=False, narrow_weights=False, **SMALL),
     "8x8": PRESETS["8x8"].with_(**(SMALL | {"act_lines": 128})),
 }
+DYNAMIC = {name: ARCHES[name].with_(dynamic_weights=True) for name in ("tiny", "4x4", "8x4", "bare")}
 
 
 def builder(arch: Arch, seed: int) -> ProgramBuilder:
@@ -69,6 +71,24 @@ def mixed(arch: Arch, seed: int) -> Program:
         program.depthwise(raster=size, reduction=(1, 1, 2), blocks=2)
         program.depthwise(raster=size, reduction=(1, 1, 1), blocks=2, residual=arch.residual)
     program.matrix(pixels=(5, 2), reduction=(1, 1, 1), blocks=1)
+    return program.program()
+
+
+def products(arch: Arch, seed: int) -> Program:
+    """Weights that the run stores: in the first lines of the memory, behind others, one pass and several."""
+    program = builder(arch, seed)
+    rng = program.rng
+    if seed % 2:
+        program.matrix(pixels=(3, 1), reduction=(1, 1, 1), blocks=2)
+    program.product(pixels=(1, 1), reduction=(1, 1, 1), rows=(2, 1))
+    program.product(pixels=(rng.randint(1, 6), 2), reduction=(2, 1, 1), blocks=2, rows=(2, 3))
+    program.matrix(pixels=(rng.randint(1, 6), 1), reduction=(1, 2, 1), blocks=1, residual=arch.residual)
+    program.product(pixels=(rng.randint(1, 3), 1), reduction=(1, 1, 2), blocks=3, rows=(rng.randint(1, 4), 2))
+    # what lies in the activation memory at the addresses that are rows
+    program.matrix(pixels=(20, 1), reduction=(1, 1, 1))
+    whole: dict[str, Any] = {"plane": 1, "row_len": arch.act_depth, "row_start": 0, "col_start": 0}
+    loops = make_loops([Stride(20, col=arch.line), *[Stride()] * 5])
+    program.descriptors[-1] = replace(program.descriptors[-1], base=0, loops=loops, **whole)
     return program.program()
 
 
@@ -145,6 +165,15 @@ def test_mixed_programs(name: str, seed: int) -> None:
     assert counters[Counter.CYCLES] == sum(
         counters[counter] for counter in Counter if counter not in (Counter.CYCLES, Counter.WORK)
     )
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_weights_that_the_run_stores(name: str, seed: int) -> None:
+    program = products(DYNAMIC[name], seed)
+    log = play(program, seed, runs=2)
+    check_stores(program, log, seed, runs=2)
+    assert [counters_of(log, run) for run in range(2)] == [predict(program).total] * 2
 
 
 def test_runs_back_to_back_under_pauses_on_both_streams() -> None:

@@ -15,7 +15,7 @@ from tests.support.simulate import simulate
 ARCHES = {
     "tiny": PRESETS["tiny"].with_(tables=0),
     "wide": PRESETS["8x8"].with_(act_lines=64, act_segments=1, weight_lines=64),
-    "tables": PRESETS["tiny"].with_(tables=4, act_bits=7),
+    "tables": PRESETS["tiny"].with_(tables=4, act_bits=7, dynamic_weights=False),
     "odd": Arch(name="odd", rows=4, cols=2, psum_spacing=4, act_bits=6, weight_bits=5, acc_bits=17, act_lines=64),
 }
 WRITABLE = (Space.PROGRAM, Space.WEIGHTS, Space.PARAMS, Space.ACTIVATIONS, Space.TABLES)

@@ -6,6 +6,7 @@ import pytest
 from amaranth.hdl import Fragment
 
 from systolith.hdl.loader import WeightLoader
+from systolith.hdl.target import Target
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.link import pack_line, unpack_line
 from systolith.spec.timing import FETCH_LATENCY, MIN_PASS
@@ -19,6 +20,9 @@ ARCHES = {
     "narrow": Arch(name="narrow", rows=8, cols=4, weight_rows=2, weight_lines=64, narrow_weights=True),
     "narrow, short": PRESETS["tiny"].with_(weight_rows=2, weight_lines=64),
 }
+DYNAMIC = {
+    name: ARCHES[name].with_(dynamic_weights=True) for name in ("tiny", "rows", "single", "narrow", "narrow, short")
+}
 TARGET_STAYS = 2
 """Cycles in which a pass's jump has its target, behind that in which the pass is taken."""
 
@@ -26,9 +30,9 @@ TARGET_STAYS = 2
 class Bench:
     """Fills the memory, takes passes, and keeps account of the lines that must come."""
 
-    def __init__(self, arch: Arch, seed: int) -> None:
+    def __init__(self, arch: Arch, seed: int, target: Target = Target.GENERIC) -> None:
         self.arch, self.rng = arch, random.Random(seed)
-        self.dut = WeightLoader(arch=arch)
+        self.dut = WeightLoader(arch=arch, target=target)
         self.lines = [self.rng.getrandbits(arch.weight_line_bits) for _ in range(arch.weight_lines)]
         self.expected: dict[int, tuple[int, int]] = {}
         self.targets: dict[int, tuple[int, int]] = {}
@@ -80,8 +84,8 @@ class Bench:
         await ctx.tick()
         self.cycle += 1
 
-    async def restart(self, ctx: Any) -> None:
-        self.line, self.narrow = 0, self.any_target()[1]
+    async def restart(self, ctx: Any, narrow: int | None = None) -> None:
+        self.line, self.narrow = 0, self.any_target()[1] if narrow is None else narrow
         self.expected = {cycle: row for cycle, row in self.expected.items() if cycle < self.cycle + FETCH_LATENCY}
         ctx.set(self.dut.restart, 1)
         self.expect_pass()
@@ -109,6 +113,29 @@ class Bench:
         await self.tick(ctx)
         ctx.set(self.dut.taken, 0)
         ctx.set(self.dut.jump, self.rng.randrange(2))
+
+    def offer(self, ctx: Any, row: int) -> None:
+        """A row of weights, in the cycle to come."""
+        bits = self.arch.cols * self.arch.weight_bits
+        value = self.rng.getrandbits(bits)
+        line, place = divmod(row, self.arch.weight_rows)
+        self.lines[line] = self.lines[line] & ((1 << place * bits) - 1) | value << place * bits
+        for port, driven in ((self.dut.store_en, 1), (self.dut.store_row, row), (self.dut.store_data, value)):
+            ctx.set(port, driven)
+
+    async def again(self, ctx: Any, line: int) -> None:
+        """The pass that begins at ``line`` and is in place comes anew, its rows stored up to this very cycle."""
+        rows = range(line * self.arch.weight_rows, line * self.arch.weight_rows + self.arch.rows)
+        for row in rows:
+            self.offer(ctx, row)
+            if row != rows[-1]:
+                await self.tick(ctx)
+        self.line, self.narrow = line, 0
+        ctx.set(self.dut.again, 1)
+        self.expect_pass()
+        await self.tick(ctx)
+        ctx.set(self.dut.again, 0)
+        ctx.set(self.dut.store_en, 0)
 
 
 def test_attributes() -> None:
@@ -167,5 +194,49 @@ def test_a_late_pixel_holds_the_next_pass_back(hold: int) -> None:
             assert not ctx.get(bench.dut.ready)
             await bench.tick(ctx)
         assert ctx.get(bench.dut.ready)
+
+    simulate(bench.dut, run)
+
+
+@pytest.mark.parametrize("target", [Target.GENERIC, Target.ECP5])
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_rows_that_are_stored_come_when_a_pass_is_loaded_anew(name: str, target: Target) -> None:
+    """Of the first pass, behind a jump and behind a pass; what was in place before counts for nothing."""
+    bench = Bench(DYNAMIC[name], 6, target)
+    arch, rng = bench.arch, bench.rng
+
+    async def run(ctx: Any) -> None:
+        await bench.fill(ctx)
+        await bench.restart(ctx, narrow=0)
+        line = 0
+        for _ in range(10):
+            while bench.expected:
+                await bench.tick(ctx)
+            await bench.again(ctx, line)
+            last = arch.weight_lines - 2 * arch.pass_lines
+            jump = None if line <= last and rng.random() < 0.5 else (rng.randrange(last), 0)
+            line = line + arch.pass_lines if jump is None else jump[0]
+            await bench.take(ctx, jump)
+
+    simulate(bench.dut, run)
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_a_pass_loaded_anew_is_ready_as_late_as_any(name: str) -> None:
+    bench = Bench(DYNAMIC[name], 7)
+    bench.lines = [0] * bench.arch.weight_lines
+
+    async def run(ctx: Any) -> None:
+        await bench.restart(ctx, narrow=0)
+        for _ in range(20):
+            await bench.tick(ctx)
+        bench.expect_pass()
+        begun = bench.cycle
+        ctx.set(bench.dut.again, 1)
+        await bench.tick(ctx)
+        ctx.set(bench.dut.again, 0)
+        while not ctx.get(bench.dut.ready):
+            await bench.tick(ctx)
+        assert bench.cycle - begun == max(bench.arch.pass_lines, MIN_PASS)
 
     simulate(bench.dut, run)

@@ -22,8 +22,9 @@ ARCHES = {
     "every cycle": Arch(name="q1", rows=4, cols=4, act_bits=6, acc_bits=24, **SMALL),
     "every cycle, a table": Arch(name="t1", rows=4, cols=4, act_bits=5, acc_bits=24, tables=1, **SMALL),
     "four steps": PRESETS["4x4"].with_(act_segments=1, tables=0, **SMALL),
-    "four steps, tables": PRESETS["4x4"].with_(act_segments=1, tables=4, act_bits=6, **SMALL),
+    "four steps, tables": PRESETS["4x4"].with_(act_segments=1, tables=4, act_bits=6, dynamic_weights=False, **SMALL),
     "two steps": Arch(name="q2", rows=2, cols=8, psum_spacing=2, lane_cycles=2, act_bits=5, **SMALL),
+    "every cycle, to weights": PRESETS["tiny"].with_(lane_cycles=1, tables=0, dynamic_weights=True, **SMALL),
     "two steps, no residual": PRESETS["4x4"].with_(lane_cycles=2, residual=False, **SMALL),
 }
 
@@ -88,6 +89,8 @@ class Case:
                 **{f"res_{name}": value for name, value in vars(self.res).items()},
             }
 
+        if arch.dynamic_weights:
+            self.fields["to_weights"] = rng.randrange(2)
         if arch.tables:
             self.fields["lookup"] = rng.randrange(2)
         if arch.tables > 1:
@@ -145,6 +148,7 @@ class Bench:
         self.cycle = 0
         self.answers = [self.memories.vector(0)] * 3
         self.coming = (0, 0)
+        self.to_weights = 0
 
     async def load(self, ctx: Any) -> None:
         ctx.set(self.dut.host_write, 1)
@@ -183,6 +187,8 @@ class Bench:
         if expected is None:
             assert not ctx.get(dut.finished)
             return
+        if self.arch.dynamic_weights:
+            assert ctx.get(dut.to_weights) == self.to_weights
         data = [ctx.get(dut.store_data[column]) for column in range(self.arch.cols)]
         assert (ctx.get(dut.store_addr), data, ctx.get(dut.finished)) == expected
 
@@ -192,6 +198,7 @@ class Bench:
         moves = [rng.choice([Advance.PIXEL, Advance.ROW, Advance.BLOCK]) for _ in range(11)]
         advances, reach = [*moves, Advance.END], 1 << (arch.acc_bits - 3)
         ctx.set(dut.fields, case.fields)
+        self.to_weights = case.fields.get("to_weights", 0)
         ctx.set(dut.start, 1)
         await self.tick(ctx)
         ctx.set(dut.start, 0)

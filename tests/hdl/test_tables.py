@@ -12,8 +12,8 @@ from tests.support.simulate import simulate
 
 ARCHES = {
     "one table": PRESETS["tiny"].with_(tables=1),
-    "two lanes": PRESETS["tiny"].with_(tables=4, act_bits=5, lane_cycles=1),
-    "eight lanes": PRESETS["8x8"].with_(tables=2, act_bits=4),
+    "two lanes": PRESETS["tiny"].with_(tables=4, act_bits=5, dynamic_weights=False, lane_cycles=1),
+    "eight lanes": PRESETS["8x8"].with_(tables=2, act_bits=4, dynamic_weights=False),
 }
 
 

@@ -59,6 +59,12 @@ def test_the_hash_is_of_the_hardware_not_of_its_name() -> None:
     assert arch.with_(tables=4).hash != arch.hash
 
 
+def test_rows_of_weights_have_addresses_beside_those_of_activations() -> None:
+    arch = PRESETS["8x8"].with_(dynamic_weights=False)
+    assert (arch.weight_row_bits, arch.store_addr_bits) == (15 + 1, 16)
+    assert arch.with_(dynamic_weights=True).store_addr_bits == 17
+
+
 def test_json_round_trip(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text(json.dumps(PRESETS["8x8"].to_json()))
@@ -74,6 +80,10 @@ def test_json_round_trip(tmp_path: Path) -> None:
         ({"psum_spacing": 8}, r"psum_spacing must be a divisor of rows \(2\), got 8"),
         ({"weight_rows": 4}, r"weight_rows must be at most psum_spacing \(2\), got 4"),
         ({"narrow_weights": True, "weight_bits": 4}, "weight_bits must be 8 where narrow_weights is true, got 4"),
+        (
+            {"dynamic_weights": True, "act_bits": 6, "narrow_weights": False},
+            "weight_bits must be 6 as act_bits where dyna",
+        ),
         ({"lane_cycles": 4}, r"lane_cycles must be a divisor of cols \(2\), got 4"),
         ({"act_granule": 4}, r"act_granule must be at most a line \(2\), got 4"),
         ({"act_segments": 2, "act_lines": 4098}, "act_lines must be a power of two where act_segments is 2, got 4098"),

@@ -19,7 +19,7 @@ from systolith.spec.isa import (
     lead_free,
 )
 
-BARE = PRESETS["tiny"].with_(residual=False, pool=False, narrow_weights=False)
+BARE = PRESETS["tiny"].with_(residual=False, pool=False, narrow_weights=False, dynamic_weights=False)
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -41,6 +41,8 @@ def random_descriptor(rng: random.Random, arch: Arch) -> Descriptor:
         result = replace(result, apart=arch.act_segments > 1)
     if arch.tables:
         result = replace(result, lookup=True, table=arch.tables - 1)
+    if arch.dynamic_weights:
+        result = replace(result, to_weights=rng.random() < 0.5, fresh=rng.random() < 0.5)
     return replace(result, **raster(rng, arch)) if arch.depthwise else result
 
 
@@ -88,6 +90,13 @@ def test_the_passes_of_a_raster_are_counted_together() -> None:
 def test_values_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(IsaError, match=message):
         encode(replace(Descriptor(op=Op.MATRIX), **changes), PRESETS["tiny"])
+
+
+@pytest.mark.parametrize("name", ["to_weights", "fresh"])
+def test_weights_from_activations_need_hardware(name: str) -> None:
+    changes: dict[str, Any] = {name: True}
+    with pytest.raises(IsaError, match=f"field {name}: this architecture does not have it, got 1"):
+        encode(Descriptor(op=Op.MATRIX, **changes), BARE)
 
 
 @pytest.mark.parametrize("name", ["narrow", "narrow_next"])

@@ -55,3 +55,10 @@ def test_masks_have_a_bit_a_tap_and_place() -> None:
     # without rows to hold back there is nothing to say of their length
     assert layout(PRESETS["4x4"])["line_last"].width == 0
     assert layout(PRESETS["4x4"].with_(depthwise=False))["mask_x"].width == 0
+
+
+def test_weights_from_activations_take_two_bits() -> None:
+    arch = PRESETS["8x8"]
+    for dynamic in (False, True):
+        slots = layout(arch.with_(dynamic_weights=dynamic))
+        assert [slots[name].width for name in ("to_weights", "fresh")] == [int(dynamic)] * 2

@@ -136,6 +136,8 @@ class IssueClock:
     def begin(self, descriptor: Descriptor) -> None:
         """From the next tick on, its windows are issued."""
         self.descriptor, self.pending = descriptor, list(windows(descriptor))[::-1]
+        if descriptor.fresh:
+            self.weights = self.cycle - timing.NEST_LATENCY + max(self.arch.pass_lines, timing.MIN_PASS)
 
     def release(self) -> None:
         """The stage behind takes the sums of the next descriptor from this cycle on."""

@@ -98,8 +98,38 @@ class ProgramBuilder:
             mask_y=rng.getrandbits(MASK_PLACES * arch.tap_rows),
         )
 
-    def _add_weights(self, passes: int) -> None:
-        narrow = self._any_narrow()
+    def product(
+        self, *, pixels: tuple[int, int], reduction: tuple[int, int, int], blocks: int = 1, rows: tuple[int, int]
+    ) -> None:
+        """A tile whose weights are in part results: a VECTOR, or without vector unit a MATRIX, stores ``rows``."""
+        rng, arch = self.rng, self.arch
+        if arch.pool:
+            self.vector(taps=(1, 1, 1), pixels=rows, residual=arch.residual and rng.random() < 0.5)
+        else:
+            self.matrix(pixels=rows, reduction=(1, 1, 1))
+        walk = self._row_walk(rows, blocks * math.prod(reduction) * arch.rows)
+        self.descriptors[-1] = replace(self.descriptors[-1], to_weights=True, out=walk)
+        if arch.pool and rng.random() < 0.3:
+            self.vector(taps=(1, 2, 1), pixels=(2, 1))
+        self._add_weights(blocks * math.prod(reduction), narrow=0)
+        self._add(Op.MATRIX, (*pixels, *reduction, blocks), (*pixels, blocks), residual=False)
+        self.descriptors[-1] = replace(self.descriptors[-1], fresh=True)
+
+    def _row_walk(self, rows: tuple[int, int], size: int) -> Walk:
+        """Some of ``size`` rows of the weights to come; where lines have one row only, in any steps.
+
+        Half of these go backwards, so that the row that is needed first comes last.
+        """
+        rng, arch = self.rng, self.arch
+        across, count = rows[0], math.prod(rows)
+        step = rng.randint(1, max(1, (size - 1) // count)) if arch.weight_rows == 1 else 1
+        first = rng.randrange(0, size - step * (count - 1), arch.weight_rows)
+        if arch.weight_rows == 1 and rng.random() < 0.5:
+            first, step = first + step * (count - 1), -step
+        return make_walk(self.weight_lines * arch.weight_rows + first, (across, step), (rows[1], across * step), (1, 0))
+
+    def _add_weights(self, passes: int, narrow: int | None = None) -> None:
+        narrow = self._any_narrow() if narrow is None else narrow
         self.weight_starts.append((self.weight_lines, narrow))
         self.weight_lines += -(-passes * self.arch.pass_lines >> narrow) + self.rng.randint(0, GAP)
 

@@ -304,3 +304,62 @@ def test_a_table_is_looked_up_by_the_stored_integer() -> None:
 def test_a_table_that_the_program_lacks_is_an_error() -> None:
     with pytest.raises(IsaError, match="descriptor 0: it looks up in table 1, the program has 256 lines"):
         IsaModel(looking_up(1, [0] * 256)).run({"x": np.zeros((1, 4, 6, 6), dtype=np.int64)})
+
+
+# ---------------------------------------------------------------------- weights from activations
+
+DYNAMIC = ARCH.with_(weight_rows=2, dynamic_weights=True)
+
+
+def product_program(pixels: int = 4, row: int = 0, **fields: object) -> Program:
+    """The first ``pixels`` pixels of x become rows of weights; the first pixel of x then meets them."""
+    line = Loop(pixels, 0, 4)
+    store = Descriptor(
+        op=Op.VECTOR,
+        loops=(Loop(), Loop(), Loop(), line, Loop(), Loop()),
+        plane=6 * 24,
+        row_len=24,
+        out=Walk(row, x=1),
+        lo=-128,
+        hi=127,
+        to_weights=True,
+    )
+    use = Descriptor(
+        op=Op.MATRIX,
+        loops=(Loop(),) * 6,
+        plane=144,
+        row_len=24,
+        out=Walk(512),
+        lo=-128,
+        hi=127,
+        param_base=2,
+        fresh=True,
+    )
+    params = [[param(0, factor) for _ in range(2)] for factor in (1.0, 1.0, 1 / 256, 1 / 256)]
+    weights = [[1] * 8, [1] * 8]
+    return program([store, replace(use, **fields)], weights, params, DYNAMIC)  # type: ignore[arg-type]
+
+
+def test_results_become_weights() -> None:
+    """Three rows of four: the last one of their line is zero, whatever was there."""
+    x = np.random.default_rng(SEED).integers(-128, 128, (1, 4, 6, 6))
+    model = IsaModel(product_program(3))
+    got = [model.run({"x": x})["y"][0, :, 0, 0] for _ in range(2)]
+    matrix = np.concatenate([x[0, :, 0, :3].T, np.zeros((1, 4), dtype=np.int64)])
+    exact = x[0, :, 0, 0] @ matrix / 256
+    for one in got:
+        np.testing.assert_array_equal(one, np.clip(np.rint(exact), -128, 127))
+    assert np.abs(exact).max() > 1
+    traces = list(model.stores())
+    # places behind the activation memory
+    assert traces[0].addresses.tolist() == [DYNAMIC.act_depth + row for row in range(3)]
+
+
+def test_weights_that_break_their_promises_are_refused() -> None:
+    x = {"x": np.zeros((1, 4, 6, 6), dtype=np.int64)}
+    with pytest.raises(IsaError, match="descriptor 1: its weights are stored in the run, and it is not fresh"):
+        IsaModel(product_program(fresh=False)).run(x)
+    with pytest.raises(IsaError, match="descriptor 0: it stores weights in row 5, the program has 4"):
+        IsaModel(product_program(row=2)).run(x)
+    with pytest.raises(IsaError, match="descriptor 0: the rows of a line of weights are not stored one after another"):
+        IsaModel(product_program(pixels=1, row=1)).run(x)

@@ -76,7 +76,7 @@ def test_a_missing_log_is_an_error(tmp_path: Path) -> None:
 
 
 def test_stores_from_raw_bits_are_signed() -> None:
-    arch = PRESETS["tiny"].with_(cols=4, lane_cycles=2, act_bits=4)
+    arch = PRESETS["tiny"].with_(cols=4, lane_cycles=2, act_bits=4, dynamic_weights=False)
     log = StoreLog.from_raw([3], [8], [0x807F], arch)
     assert log.data.tolist() == [[-1, 7, 0, -8]]
 

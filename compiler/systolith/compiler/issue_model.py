@@ -77,6 +77,9 @@ class IssueModel:
         arch = self.arch
         self._blocked = (arch.residual and not descriptor.apart) or arch.act_single_port
         self._busy = descriptor.residual or arch.act_single_port
+        if descriptor.fresh:
+            # from the start on, a nest before the first window
+            self.weights = self.now - timing.NEST_LATENCY + timing.pass_cycles(arch, 0)
         if descriptor.op == Op.VECTOR:
             self._vector(descriptor)
         elif descriptor.depthwise:

@@ -14,7 +14,7 @@ before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -93,6 +93,22 @@ def _data_lead(descriptor: Descriptor, arch: Arch, ahead: Ints, most: int) -> in
     return lead
 
 
+def _weights_lead(descriptor: Descriptor, line: int, before: Descriptor, arch: Arch, cycles: Ints) -> int:
+    """Cycles that may be left to the last store so that every row of weights is stored when it is fetched.
+
+    The weights begin at ``line``; ``cycles`` are those from each store of the descriptor before to its last.
+    """
+    row = _stores(before, before.out, arch) - line * arch.weight_rows
+    passes = int(np.prod([loop.count for loop in descriptor.loops[2:6]]))
+    wanted = (row >= 0) & (row < passes * arch.rows)
+    number, place = np.divmod(row[wanted], arch.rows)
+    length = timing.pass_cycles(arch, descriptor.loops[0].count * descriptor.loops[1].count)
+    # a pass's weights are fetched when the one before begins, and that waits for its own
+    since = np.where(number > 0, timing.pass_cycles(arch, 0) + (number - 1) * length, 0) + place // arch.weight_rows
+    bound = (cycles[wanted] + since).min(initial=LONG_AGO)
+    return int(bound) + timing.START_LATENCY - timing.NEST_LATENCY + timing.RELOAD_LATENCY - 1
+
+
 def _first_sum(descriptor: Descriptor, arch: Arch) -> int:
     """Least cycles from the first window's issue to the descriptor's first sum."""
     vector = descriptor.op == Op.VECTOR
@@ -130,12 +146,32 @@ def _is_free(descriptor: Descriptor, before: Descriptor, arch: Arch, ahead: Ints
     return True
 
 
-def _lead(descriptor: Descriptor, before: Descriptor, arch: Arch, ahead: Ints) -> int:
-    most = lead_free(arch) - 1
+@dataclass(frozen=True)
+class _Before:
+    """The descriptor before: least cycles to its last store from each store, and from that of each element.
+
+    The last entry of ``elements``, behind the memory, stands for what it does not store.
+    """
+
+    descriptor: Descriptor
+    cycles: Ints
+    elements: Ints
+
+
+def _lead(descriptor: Descriptor, line: int, before: _Before, arch: Arch) -> int:
+    if descriptor.fresh and before.descriptor.to_weights:
+        bound = _weights_lead(descriptor, line, before.descriptor, arch, before.cycles)
+        return min(bound, _activations_lead(descriptor, before, arch, free=False))
+    return _activations_lead(descriptor, before, arch, free=True)
+
+
+def _activations_lead(descriptor: Descriptor, last: _Before, arch: Arch, *, free: bool) -> int:
+    """The lead as far as activations and sums go; ``free``: it may be that of any time."""
+    most, before, ahead = lead_free(arch) - 1, last.descriptor, last.elements
     if not (arch.buffered and descriptor.op == before.op == Op.MATRIX):
         # a sum comes two cycles after the last store or later
         most = min(most, _first_sum(descriptor, arch) + timing.START_LATENCY - 2)
-    elif _is_free(descriptor, before, arch, ahead):
+    elif free and _is_free(descriptor, before, arch, ahead):
         return lead_free(arch)
     return _data_lead(descriptor, arch, ahead, most)
 
@@ -163,29 +199,27 @@ def _apart(descriptor: Descriptor, before: Descriptor | None, arch: Arch) -> boo
     return not any(own & _operand_segments(other, arch) for other in others)
 
 
-def _ahead(descriptor: Descriptor, arch: Arch, *, disturbed: bool) -> Ints:
-    """Least cycles from the store of each element to a descriptor's last store.
-
-    The last entry, behind the memory, stands for what no descriptor stores.
-    """
+def _before(descriptor: Descriptor, arch: Arch, *, disturbed: bool) -> _Before:
     size = 1 << arch.act_addr_bits
     ahead = np.full(size + 1, LONG_AGO, dtype=np.int64)
     addresses, cycles = _stores(descriptor, descriptor.out, arch), _to_last_store(descriptor, arch, disturbed=disturbed)
-    for column in range(arch.cols):
-        ahead[(addresses + column) % size] = cycles
-    return ahead
+    if not descriptor.to_weights:
+        for column in range(arch.cols):
+            ahead[(addresses + column) % size] = cycles
+    return _Before(descriptor, cycles, ahead)
 
 
 def overlap(descriptors: Sequence[Descriptor], arch: Arch) -> list[Descriptor]:
     """The descriptors of a program, each with the largest ``lead`` that is safe, and with ``apart`` where it holds."""
     result: list[Descriptor] = []
-    before: Descriptor | None = None
-    ahead: Ints | None = None
+    last: _Before | None = None
+    line = 0
     for descriptor in descriptors:
+        before = last.descriptor if last else None
         apart = _apart(descriptor, before, arch)
-        lead = 0 if before is None or ahead is None else _lead(descriptor, before, arch, ahead)
+        lead = _lead(descriptor, line, last, arch) if last else 0
         operands = descriptor.residual or (before is not None and before.residual)
-        ahead = _ahead(descriptor, arch, disturbed=arch.act_single_port or (operands and not apart))
-        before = descriptor
+        last = _before(descriptor, arch, disturbed=arch.act_single_port or (operands and not apart))
+        line = descriptor.weights_next if descriptor.op == Op.MATRIX else line
         result.append(replace(descriptor, lead=lead, apart=apart))
     return result

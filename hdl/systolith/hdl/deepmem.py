@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A large memory of whole lines with one port, cut such that no long multiplexer lies behind its blocks.
+"""A large memory of whole lines, cut such that no long multiplexer lies behind its blocks.
 
 A tool that makes a memory of 16 K lines from blocks of 2 K puts an eight-way multiplexer between blocks all over the
 device and the register behind them. On an ECP5 the memory is cut by depth instead: pieces whose depth a block has in
@@ -46,15 +46,19 @@ class DeepMemory(wiring.Component):
     """A memory of ``depth`` lines of ``bits`` bits; a read takes :attr:`latency` cycles.
 
     Members: ``read_en``, ``read_addr`` (In), ``read_data`` (Out; counts in that cycle only), ``write_en``,
-    ``write_addr``, ``write_data`` (In). A write excludes a read.
+    ``write_addr``, ``write_data`` (In). With one port a write excludes a read. A line can be read from the cycle after
+    that in which it is written.
     """
 
-    def __init__(self, *, bits: int, depth: int, target: Target = Target.GENERIC) -> None:
+    def __init__(self, *, bits: int, depth: int, single_port: bool = True, target: Target = Target.GENERIC) -> None:
         """Build; raises ValueError for sizes that make no memory."""
+        self._single_port = single_port
         self._pieces = pieces(depth) if target is Target.ECP5 else [depth]
         self._memory: LineMemory | None = None
         if len(self._pieces) == 1:
-            self._memory = LineMemory(bits=bits, depth=depth, unit=bits, single_port=True, early=True, target=target)
+            self._memory = LineMemory(
+                bits=bits, depth=depth, unit=bits, single_port=single_port, early=True, target=target
+            )
         super().__init__(
             {
                 "read_en": In(1),
@@ -86,11 +90,10 @@ class DeepMemory(wiring.Component):
     def _make_pieces(self, m: Module) -> None:
         """The request from registers; the piece it was for, from its own register, answers."""
         address = Signal(len(self.read_addr))
-        m.d.comb += address.eq(Mux(self.write_en, self.write_addr, self.read_addr))
-        request = {
-            "addr": self._early(m, "addr", address),
-            "data": self._early(m, "data", self.write_data),
-        }
+        shared = Mux(self.write_en, self.write_addr, self.read_addr)
+        m.d.comb += address.eq(shared if self._single_port else self.read_addr)
+        request = {"addr": self._early(m, "addr", address), "data": self._early(m, "data", self.write_data)}
+        request["place"] = request["addr"] if self._single_port else self._early(m, "place", self.write_addr)
         answer: Value = Const(0)
         first = 0
         for number, lines in enumerate(self._pieces):
@@ -123,7 +126,7 @@ class DeepMemory(wiring.Component):
                 ram.read_en.eq(1),
                 ram.read_addr.eq(request["addr"]),
                 ram.write_en.eq(request["write"]),
-                ram.write_addr.eq(request["addr"]),
+                ram.write_addr.eq(request["place"]),
                 ram.write_data.eq(request["data"][part]),
             ]
             m.d.sync += late[part].eq(ram.read_data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,7 +31,8 @@ class TraceSignature(wiring.Signature):
     """What a simulation watches: each store, and what each cycle of a run is counted under.
 
     Members:
-        store_valid, store_addr, store_data: a store, with its element address and C elements.
+        store_valid, store_addr, store_data: a store, with its element address and C elements; where the engine has
+            dynamic weights the bit above the address says that it is a row of weights.
         running: the cycle is counted.
         cause: its :class:`~systolith.spec.link.Counter`.
         work: the useful MACs counted in it.
@@ -44,7 +45,7 @@ class TraceSignature(wiring.Signature):
         super().__init__(
             {
                 "store_valid": Out(1),
-                "store_addr": Out(arch.act_addr_bits),
+                "store_addr": Out(arch.store_addr_bits),
                 "store_data": Out(elements),
                 "running": Out(1),
                 "cause": Out(clog2(len(Counter))),
@@ -99,6 +100,8 @@ class Engine(wiring.Component):
         self._control(m, port, sequencer, issue, fetch, retire)
         self._overlap(m, sequencer, issue, tail, compute, retire)
         self._load_weights(m, port, sequencer, issue, loader)
+        if arch.dynamic_weights:
+            self._store_weights(m, sequencer, retire, loader)
         wiring.connect(m, issue.issue, fetch.issue)
         wiring.connect(m, fetch.windows, compute.windows)
         m.d.comb += [compute.coming.eq(fetch.coming), compute.line_last.eq(fetch.line_last)]
@@ -183,6 +186,15 @@ class Engine(wiring.Component):
         if self._arch.narrow_weights:
             m.d.comb += [loader.first.eq(sequencer.narrow), loader.narrow.eq(issue.narrow)]
 
+    def _store_weights(self, m: Module, sequencer: Sequencer, retire: Retire, loader: WeightLoader) -> None:
+        """Results to the weight memory; what was fetched from there before they came does not count."""
+        m.d.comb += [
+            loader.again.eq(sequencer.start & sequencer.front.fresh & ~sequencer.vector),
+            loader.store_en.eq(retire.store_en & retire.to_weights),
+            loader.store_row.eq(retire.store_addr),
+            loader.store_data.eq(retire.store_data),
+        ]
+
     def _serve_memory(self, m: Module, port: HostPort, fetch: Fetch, retire: Retire, memory: ActivationMemory) -> None:
         m.d.comb += [
             memory.window_en.eq(fetch.memory_en),
@@ -191,7 +203,7 @@ class Engine(wiring.Component):
             memory.operand_en.eq(retire.operand_en),
             memory.operand_addr.eq(retire.operand_addr),
             retire.operand_data.eq(memory.operand_data),
-            memory.store_en.eq(retire.store_en),
+            memory.store_en.eq(retire.store_en & ~self._to_weights(retire)),
             memory.store_addr.eq(retire.store_addr),
             memory.store_data.eq(retire.store_data),
             memory.host_read.eq(port.read),
@@ -200,6 +212,10 @@ class Engine(wiring.Component):
             memory.host_data.eq(port.data_activations),
             port.value_activations.eq(memory.window_data),
         ]
+
+    def _to_weights(self, retire: Retire) -> Value:
+        """Whether what is stored goes to the weight memory."""
+        return retire.to_weights if self._arch.dynamic_weights else Const(0)
 
     def _count(self, m: Module, port: HostPort, sequencer: Sequencer, issue: Issue, counters: Counters) -> None:
         """The cause of a cycle: the issue stage's while it has windows, else what the rest is about."""
@@ -217,7 +233,7 @@ class Engine(wiring.Component):
     def _trace(self, m: Module, issue: Issue, retire: Retire, counters: Counters) -> None:
         m.d.comb += [
             self.trace.store_valid.eq(retire.store_en),
-            self.trace.store_addr.eq(retire.store_addr),
+            self.trace.store_addr.eq(Cat(retire.store_addr, self._to_weights(retire))),
             self.trace.store_data.eq(retire.store_data),
             self.trace.running.eq(counters.running),
             self.trace.cause.eq(counters.cause),

@@ -27,7 +27,7 @@ host_out__valid      out  stays high, with the same payload, until it is taken
 host_out__ready      in   may come at any time
 busy                 out  a run is active
 trace__store_valid   out  simulation only, leave open in hardware: a vector of elements is written in this cycle,
-trace__store_addr    out      at this element address,
+trace__store_addr    out      at this element address (with dynamic weights its highest bit says: a row of weights),
 trace__store_data    out      element 0 in the least significant bits
 trace__running       out  simulation only: this cycle is counted,
 trace__cause         out      under this counter (as numbered in the space COUNTERS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,17 +35,35 @@ class WeightLoader(wiring.Component):
         ready: Out; a pass may begin: its weights will be in place, and its sums will not overtake the pass before.
         weights: Out; valid-only stream of row groups.
         host_write, host_line, host_data: In; write a line. Only when no run is active.
+        again: In; where weights may be stored: load the pass that is in place anew, such that its lines are read
+            :data:`~systolith.spec.timing.RELOAD_LATENCY` cycles later or more. Two cycles or more after ``restart`` or
+            ``taken``, and the pass's weights are not narrow.
+        store_en, store_row, store_data: In; likewise: write a row of weights. The rows of a line come in their order,
+            nothing between them; those behind the one written last are zero.
     """
 
     def __init__(self, *, arch: Arch, target: Target = Target.GENERIC) -> None:
         """Build for the sizes of ``arch``."""
         self._arch = arch
-        self._memory = DeepMemory(bits=arch.weight_line_bits, depth=arch.weight_lines, target=target)
+        row_bits = arch.cols * arch.weight_bits
+        self._memory = DeepMemory(
+            bits=arch.weight_line_bits,
+            depth=arch.weight_lines,
+            single_port=not arch.dynamic_weights,
+            target=target,
+        )
         line = clog2(arch.weight_lines)
         # Verilog has no port without bits
         widths = dict.fromkeys(("first", "narrow"), In(range(len(arch.stored_weight_bits))))
+        stores = {
+            "again": In(1),
+            "store_en": In(1),
+            "store_row": In(arch.weight_row_bits),
+            "store_data": In(row_bits),
+        }
         super().__init__(
             (widths if arch.narrow_weights else {})
+            | (stores if arch.dynamic_weights else {})
             | {
                 "restart": In(1),
                 "taken": In(1),
@@ -72,7 +90,8 @@ class WeightLoader(wiring.Component):
         wait = max(self._arch.pass_lines, MIN_PASS) - 1
         left, lowered = Signal(range(wait + 1)), Signal(range(wait + 1))
         m.d.comb += [self.ready.eq(left == 0), lowered.eq(Mux(self.ready, 0, left - 1))]
-        with m.If(self.restart | self.taken):
+        again = self.again if self._arch.dynamic_weights else 0
+        with m.If(self.restart | self.taken | again):
             m.d.sync += left.eq(wait)
         with m.Else():
             m.d.sync += left.eq(Mux(self.hold > lowered, self.hold, lowered))
@@ -83,8 +102,9 @@ class WeightLoader(wiring.Component):
         wait = FETCH_LATENCY - 1 - self._memory.latency
         memory = self._memory
         m.submodules.memory = memory
-        begin = self._delayed_flag(m, self.restart | self.taken, "begin", wait)
-        jump = delayed(m, self.jump | self.restart, 1, wait, "jump")
+        again = self.again if arch.dynamic_weights else 0
+        begin = self._delayed_flag(m, self.restart | self.taken | again, "begin", wait)
+        jump = delayed(m, (self.jump & ~again if arch.dynamic_weights else self.jump) | self.restart, 1, wait, "jump")
         origin = delayed(m, self.restart, 1, wait, "origin")
         line = Signal(clog2(arch.weight_lines))
         row = Signal(clog2(arch.pass_lines))
@@ -99,13 +119,10 @@ class WeightLoader(wiring.Component):
         part, last = self._part(m, request, leap, origin) if arch.narrow_weights else (None, 1)
         with m.If(request):
             m.d.sync += [line.eq(address + last), row.eq(group + 1), reading.eq(group != arch.pass_lines - 1)]
-        m.d.comb += [
-            memory.read_en.eq(request),
-            memory.read_addr.eq(address),
-            memory.write_en.eq(self.host_write),
-            memory.write_addr.eq(self.host_line),
-            memory.write_data.eq(self.host_data),
-        ]
+        if arch.dynamic_weights:
+            self._go_back(m, begin, address, line, self._delayed_flag(m, again, "again", wait - 1))
+        m.d.comb += [memory.read_en.eq(request), memory.read_addr.eq(address)]
+        self._write(m)
         cycles = memory.latency + 1
         data = Signal(arch.weight_line_bits, reset_less=True)
         m.d.sync += data.eq(memory.read_data)
@@ -114,6 +131,45 @@ class WeightLoader(wiring.Component):
             self.weights.payload.row.eq(delayed(m, group, row.shape(), cycles, "answer_row")),
             self.weights.payload.data.eq(data if part is None else self._unpack(m, data, part, cycles)),
         ]
+
+    def _go_back(self, m: Module, begin: Value, address: Signal, line: Signal, back: Value) -> None:
+        """Where the pass began that is in place, whatever has been read since; ``begin`` follows ``back``."""
+        begun = Signal.like(line)
+        with m.If(begin):
+            m.d.sync += begun.eq(address)
+        with m.If(back):
+            m.d.sync += line.eq(begun)
+
+    def _write(self, m: Module) -> None:
+        """The host's lines, and rows of results."""
+        arch, memory = self._arch, self._memory
+        m.d.comb += [
+            memory.write_en.eq(self.host_write),
+            memory.write_addr.eq(self.host_line),
+            memory.write_data.eq(self.host_data),
+        ]
+        if arch.dynamic_weights:
+            place = clog2(arch.weight_rows)
+            with m.If(self.store_en):
+                m.d.comb += [
+                    memory.write_en.eq(1),
+                    memory.write_addr.eq(self.store_row[place:]),
+                    memory.write_data.eq(self._line_so_far(m, self.store_row[:place])),
+                ]
+
+    def _line_so_far(self, m: Module, place: Value) -> Value:
+        """A row, those stored before it that lie in its line, and zeros; only whole lines are written."""
+        rows: list[Value] = [self.store_data]
+        line = Signal(self._arch.weight_line_bits)
+        for back in range(1, self._arch.weight_rows):
+            rows.append(Signal(len(self.store_data), name=f"row_{back}_before", reset_less=True))
+            with m.If(self.store_en):
+                m.d.sync += rows[back].eq(rows[back - 1])
+        with m.Switch(place):
+            for index in range(self._arch.weight_rows):
+                with m.Case(index):
+                    m.d.comb += line.eq(Cat(rows[index::-1]))
+        return line
 
     def _part(self, m: Module, request: Signal, leap: Signal, origin: Signal) -> tuple[Any, Value]:
         """Which part of a line is asked for, and whether it is the line's last.

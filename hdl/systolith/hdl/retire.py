@@ -53,6 +53,7 @@ class Retire(wiring.Component):
         operand_en, operand_addr: Out; a C-vector of residual operands is read.
         operand_data: In; three cycles later.
         store_en, store_addr, store_data: Out; a C-vector is stored.
+        to_weights: Out; with it, and only where ``arch`` has dynamic weights: it goes to a row of weights instead.
         host_write, host_line, host_data: In; write a parameter line. Only when no run is active.
         table_write, table_line, table_data: In; likewise an entry of a table; only where ``arch`` has tables.
     """
@@ -71,6 +72,7 @@ class Retire(wiring.Component):
                 "table_line": In(clog2(link.space_lines(link.Space.TABLES, arch))),
                 "table_data": In(arch.act_bits),
             }
+        to_weights = {"to_weights": Out(1)} if arch.dynamic_weights else {}
         super().__init__(
             {
                 "fields": In(section_layout(arch, Section.BACK)),
@@ -89,6 +91,7 @@ class Retire(wiring.Component):
                 "host_line": In(clog2(arch.param_lines)),
                 "host_data": In(self._line_bits),
                 **tables,
+                **to_weights,
             }
         )
 
@@ -233,6 +236,8 @@ class Retire(wiring.Component):
             self.store_data.eq(self._gather(m, elements)),
             self.finished.eq(self.store_en & (storing.advance == Advance.END)),
         ]
+        if self._arch.dynamic_weights:
+            m.d.comb += self.to_weights.eq(self.fields.to_weights)
 
     def _gather(self, m: Module, elements: Value) -> Value:
         """A C-vector, its last elements just coming."""

@@ -105,6 +105,9 @@ class Arch:
     to 256, with ``act_bits`` of at most 8; 0: none."""
     narrow_weights: bool = False
     """A descriptor's weights may be stored with half or a quarter of ``weight_bits``, which must be 8."""
+    dynamic_weights: bool = False
+    """Results may be stored into the weight memory: products of two activations. ``act_bits`` and ``weight_bits`` must
+    be equal."""
 
     def __post_init__(self) -> None:
         """Check every parameter; raises :class:`ArchError`."""
@@ -175,10 +178,17 @@ class Arch:
             raise self._fail("act_single_port", "false in an engine with residual adds", self.act_single_port)
         if self.tables and self.act_bits > TABLE_BITS:
             raise self._fail("tables", f"0 where act_bits is more than {TABLE_BITS}", self.tables)
-        if self.narrow_weights and self.weight_bits != NARROWABLE_BITS:
-            raise self._fail("weight_bits", f"{NARROWABLE_BITS} where narrow_weights is true", self.weight_bits)
         if self.acc_bits < self.psum_bits:
             raise self._fail("acc_bits", f"at least the array's {self.psum_bits} bits", self.acc_bits)
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        if self.narrow_weights and self.weight_bits != NARROWABLE_BITS:
+            raise self._fail("weight_bits", f"{NARROWABLE_BITS} where narrow_weights is true", self.weight_bits)
+        if self.dynamic_weights and self.weight_bits != self.act_bits:
+            raise self._fail(
+                "weight_bits", f"{self.act_bits} as act_bits where dynamic_weights is true", self.weight_bits
+            )
 
     # ------------------------------------------------------------------ derived sizes
 
@@ -268,6 +278,16 @@ class Arch:
         return self.weight_rows * self.cols * self.weight_bits
 
     @property
+    def weight_row_bits(self) -> int:
+        """Bits of the address of a row of weights, of which a line of the weight memory holds ``weight_rows``."""
+        return clog2(self.weight_lines) + clog2(self.weight_rows)
+
+    @property
+    def store_addr_bits(self) -> int:
+        """Bits of the place of a store: an element address, and above it whether it is a row of weights instead."""
+        return self.act_addr_bits + int(self.dynamic_weights)
+
+    @property
     def stored_weight_bits(self) -> tuple[int, ...]:
         """Bits that a weight may take in the weight memory, by the ISA's ``narrow``."""
         halvings = 3 if self.narrow_weights else 1
@@ -341,6 +361,7 @@ def _presets() -> dict[str, Arch]:
             program_words=1024,
             tables=2,
             narrow_weights=True,
+            dynamic_weights=True,
         ),
         "4x4": Arch(
             name="4x4",
@@ -355,6 +376,7 @@ def _presets() -> dict[str, Arch]:
             act_segments=2,
             tables=8,
             narrow_weights=True,
+            dynamic_weights=True,
         ),
         "8x8": Arch(
             name="8x8",
@@ -370,6 +392,7 @@ def _presets() -> dict[str, Arch]:
             act_segments=2,
             tables=8,
             narrow_weights=True,
+            dynamic_weights=True,
         ),
         "16x16": Arch(
             name="16x16",
@@ -384,6 +407,7 @@ def _presets() -> dict[str, Arch]:
             program_words=2048,
             act_segments=2,
             narrow_weights=True,
+            dynamic_weights=True,
         ),
         "32x32": Arch(
             name="32x32",
@@ -428,6 +452,7 @@ def _presets() -> dict[str, Arch]:
             act_segments=2,
             tables=8,
             narrow_weights=True,
+            dynamic_weights=True,
         ),
     }
 

@@ -26,7 +26,7 @@ from .isa import (
 
 __all__ = ["decode", "decode_program", "disassemble", "document", "encode", "encode_program"]
 
-_FLAGS = ("maximum", "residual", "apart", "depthwise", "lookup", "product")
+_FLAGS = ("maximum", "residual", "apart", "depthwise", "lookup", "product", "to_weights", "fresh")
 """Fields that are booleans in the descriptor."""
 
 _PLAIN = tuple(

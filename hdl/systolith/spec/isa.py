@@ -69,6 +69,14 @@ order: where one weight of full width would be there is one of each of them, the
 Fetching must know the width before the descriptor is read: ``narrow`` counts in the first descriptor of a program,
 where it is that of the first MATRIX; from then on each MATRIX says ``narrow_next`` with ``weights_next``.
 
+**Weights from activations.** On an engine with ``dynamic_weights`` a descriptor with ``to_weights`` stores its
+C-vectors into the weight memory: the store walk then counts rows of C weights, of which a line holds ``weight_rows``
+(row ``a`` is row ``a % weight_rows`` of line ``a // weight_rows``). Only whole lines are written: the rows of a line
+are stored in their order, one after another, and those behind the last one stored become zero. Reading ahead would find
+what was there before, so a MATRIX whose weights the run has stored says ``fresh``: as it begins, the weights of its
+first pass are fetched anew. They are not narrow. ``lead`` promises that none of its weights is fetched before it is
+stored, either; the first may be fetched from the cycle after its start on.
+
 **Order.** Descriptors are issued one after another, and their results are stored in that order. A descriptor may begin
 while results of those before it are on their way: when at most ``lead`` cycles are left to their last store, or at any
 time if ``lead`` has all its bits set. It is the program's promise that no window or residual operand is then read
@@ -225,6 +233,10 @@ class Descriptor:
     hi_sum: int = 0
     lookup: bool = False
     table: int = 0
+    to_weights: bool = False
+    """The store walk counts rows of the weight memory."""
+    fresh: bool = False
+    """MATRIX: its weights were stored in this run."""
     work: int = 0
 
 
@@ -280,6 +292,10 @@ def _only_residual(width: Callable[[Arch], int]) -> Callable[[Arch], int]:
 
 def _only_depthwise(width: Callable[[Arch], int]) -> Callable[[Arch], int]:
     return _only(lambda arch: arch.depthwise, width)
+
+
+def _dynamic_flag(arch: Arch) -> int:
+    return int(arch.dynamic_weights)
 
 
 def _narrow_bits(arch: Arch) -> int:
@@ -364,6 +380,9 @@ def _front_fields() -> list[Field]:
             "MATRIX: weight line of the next MATRIX descriptor",
         ),
         Field("narrow_next", front, _narrow_bits, False, "MATRIX: `narrow` of the next MATRIX descriptor"),
+        Field(
+            "fresh", front, _dynamic_flag, False, "MATRIX: fetch the first pass's weights anew: the run has stored them"
+        ),
         Field("base", front, _address, False, "input: address of the element at row 0, col 0"),
         Field("row_start", front, _coordinate, True, "input: first row coordinate (elements)"),
         Field("col_start", front, _coordinate, True, "input: first column coordinate (elements)"),
@@ -401,6 +420,7 @@ def _back_fields() -> list[Field]:
         Field("hi_sum", back, delta, True, "residual add: upper bound of the sum, relative to the zero point"),
         Field("lookup", back, lambda a: 1 if a.tables else 0, False, "store the table's entry for each element"),
         Field("table", back, lambda a: clog2(a.tables) if a.tables else 0, False, "number of the table"),
+        Field("to_weights", back, _dynamic_flag, False, "the output is rows of the weight memory"),
     ]
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "NEST_LATENCY",
     "OPERAND_DELAY",
     "READ_LATENCY",
+    "RELOAD_LATENCY",
     "START_LATENCY",
     "VECTOR_LATENCY",
     "drain_cycles",
@@ -43,6 +44,10 @@ READ_LATENCY = 1
 
 FETCH_LATENCY = 5
 """From the issue of a window to its elements: address, lines of the banks, memory, register, rotation and masking."""
+
+RELOAD_LATENCY = 1
+"""From a descriptor's start to the reading of its first weights where they are fetched anew; less than a memory of
+weights on any target gives. A row can be read in the cycle after its store."""
 
 LINE_LATENCY = 2
 """From the reading of a line buffer to the pixel that meets what it holds."""

@@ -32,7 +32,10 @@ _EXACT_BITS = 62
 
 @dataclass(frozen=True)
 class StoreTrace:
-    """The stores of one descriptor, in order: element addresses (S,) and data (S, cols), int64."""
+    """The stores of one descriptor, in order: element addresses (S,) and data (S, cols), int64.
+
+    Addresses behind the activation memory, ``1 << act_addr_bits`` and more, are rows of the weight memory.
+    """
 
     descriptor: int
     addresses: Ints
@@ -229,10 +232,11 @@ class IsaModel:
     def stores(self) -> Iterator[StoreTrace]:
         """Execute descriptor by descriptor, yielding each one's stores after they are made."""
         weight_line, narrow = 0, self.descriptors[0].narrow if self.descriptors else 0
+        self._stored = np.zeros(self._weights.shape[0], dtype=np.bool_)
         for index, descriptor in enumerate(self.descriptors):
             if descriptor.op == Op.MATRIX:
                 compute = self._depthwise if descriptor.depthwise else self._matrix
-                sums = compute(descriptor, self._pass_weights(descriptor, weight_line, narrow))
+                sums = compute(descriptor, self._pass_weights(index, descriptor, weight_line, narrow))
                 weight_line, narrow = descriptor.weights_next, descriptor.narrow_next
             else:
                 sums = self._vector(descriptor)
@@ -247,7 +251,7 @@ class IsaModel:
         inside &= ((rows >= 0) & (rows < descriptor.plane))[..., None]
         return np.where(inside, self.activations[addresses], descriptor.fill)
 
-    def _pass_weights(self, descriptor: Descriptor, weight_line: int, narrow: int) -> Ints:
+    def _pass_weights(self, index: int, descriptor: Descriptor, weight_line: int, narrow: int) -> Ints:
         """The weights of a MATRIX descriptor, (blocks, passes, rows, cols), of ``narrow`` times halved bits."""
         arch = self.arch
         passes, blocks = _count(descriptor.loops[2:5]), descriptor.loops[5].count
@@ -256,9 +260,17 @@ class IsaModel:
         words = self._weights[weight_line : weight_line + stored]
         if len(words) < stored:
             raise IsaError(f"weights end at line {len(self._weights)}, needed up to {weight_line + stored}")
+        self._check_fresh(index, descriptor, slice(weight_line, weight_line + stored), narrow)
         parts = words[:, None] >> np.arange(1 << narrow)[:, None] * bits & ((1 << bits) - 1)
         weights = _signed(parts.reshape(-1, words.shape[1])[:lines], bits)
         return weights.reshape(blocks, passes, arch.rows, arch.cols)
+
+    def _check_fresh(self, index: int, descriptor: Descriptor, lines: slice, narrow: int) -> None:
+        """Weights that the run has stored are only there for who fetches them anew, and not narrow."""
+        if descriptor.fresh and narrow:
+            raise IsaError(f"descriptor {index}: fresh weights are not narrow")
+        if self._stored[lines].any() and not descriptor.fresh:
+            raise IsaError(f"descriptor {index}: its weights are stored in the run, and it is not fresh")
 
     def _matrix(self, descriptor: Descriptor, weights: Ints) -> Ints:
         """Accumulators of a MATRIX descriptor, (blocks, pixels, cols)."""
@@ -319,10 +331,27 @@ class IsaModel:
         if descriptor.lookup:
             values = self._look_up(index, descriptor.table, values)
         addresses = self._walk(descriptor, descriptor.out)
+        if descriptor.to_weights:
+            return self._store_weights(index, addresses[:, 0], values)
         # in store order, so that a later store to the same address wins
         for column in range(cols):
             self.activations[addresses[:, column]] = values[:, column]
         return StoreTrace(index, addresses[:, 0], values)
+
+    def _store_weights(self, index: int, rows: Ints, values: Ints) -> StoreTrace:
+        """C-vectors into rows of the weight memory, of which the program's image must have all."""
+        arch = self.arch
+        memory = self._weights.reshape(-1, arch.cols)
+        if rows.max(initial=0) >= len(memory):
+            raise IsaError(f"descriptor {index}: it stores weights in row {rows.max()}, the program has {len(memory)}")
+        before = np.concatenate([[-1], rows[:-1]])
+        if ((rows % arch.weight_rows > 0) & (before != rows - 1)).any():
+            raise IsaError(f"descriptor {index}: the rows of a line of weights are not stored one after another")
+        for row, value in zip(rows, values, strict=True):
+            memory[row] = value & ((1 << arch.weight_bits) - 1)
+            memory[row + 1 : row + arch.weight_rows - row % arch.weight_rows] = 0
+        self._stored[rows // arch.weight_rows] = True
+        return StoreTrace(index, rows + self.activations.size, values)
 
     def _look_up(self, index: int, table: int, values: Ints) -> Ints:
         """The table's entries for stored integers."""

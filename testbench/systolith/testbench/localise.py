@@ -92,8 +92,16 @@ def locate_store(program: Program, expected: Sequence[StoreTrace], got: StoreLog
         expected=found.expected,
         got=found.got,
         cycle=found.cycle,
-        note=f"stored at address {found.got_address} instead of {found.expected_address}" if astray else "",
+        note=f"stored at address {found.got_address} instead of {found.expected_address}"
+        if astray
+        else _row(address, program),
     )
+
+
+def _row(address: int | None, program: Program) -> str:
+    """Where an address lies that is not one of the activation memory."""
+    row = (address or 0) - (1 << program.arch.act_addr_bits)
+    return "" if row < 0 else f"row {row} of the weight memory"
 
 
 def layer_outputs(program: Program, traces: Sequence[StoreTrace]) -> dict[str, Ints]:
@@ -102,7 +110,8 @@ def layer_outputs(program: Program, traces: Sequence[StoreTrace]) -> dict[str, I
     Parts of a tensor may be stored by the layers before.
     """
     outputs = {}
-    memory = np.zeros(1 << program.arch.act_addr_bits, dtype=np.int64)
+    # behind the activations lie rows of weights, which are of no tensor
+    memory = np.zeros((1 << program.arch.store_addr_bits) + program.arch.cols, dtype=np.int64)
     for layer in program.layers:
         for trace in traces[layer.first : layer.first + layer.count]:
             lanes = np.arange(trace.data.shape[1])

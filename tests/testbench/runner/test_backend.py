@@ -27,8 +27,8 @@ SEED = 7000
 IN, OUT = Pauses(probability=0.3, seed=SEED), Pauses(probability=0.3, seed=SEED + 1)
 TINY = PRESETS["tiny"]
 WIDE = PRESETS["4x4"].with_(name="2x4", rows=2, cols=4, psum_spacing=2, lane_cycles=1, act_segments=1)
-NARROW = TINY.with_(name="tiny-w4", weight_bits=4, narrow_weights=False)
-LONG = TINY.with_(name="tiny-a16", act_bits=16, tables=0, acc_bits=48)
+NARROW = TINY.with_(name="tiny-w4", weight_bits=4, narrow_weights=False, dynamic_weights=False)
+LONG = TINY.with_(name="tiny-a16", act_bits=16, tables=0, dynamic_weights=False, acc_bits=48)
 
 
 @dataclass(frozen=True)
