@@ -15,6 +15,7 @@ from tests.support.random_graphs import (
     random_add_graph,
     random_conv_graph,
     random_feeds,
+    random_matmul_graph,
     random_move_graph,
     random_network,
     random_pool_graph,
@@ -48,6 +49,11 @@ def expected(graph: Graph, node: Node, inputs: list[Ints], acc_bits: int) -> Int
             continue
         if node.op == "QMove":
             value = moved(node, [part[0] for part in relative], point, widths)
+        elif node.op == "QMatMul":
+            left, right = relative[0][0], relative[1][0].reshape(len(relative[1][0]), -1)
+            acc = sum(int(a) * int(b) for a, b in zip(left[:, oy, ox], right[o], strict=True))
+            scaler = fixed.make_scaler(node.attributes["factor"], widths)
+            value = fixed.requantise(acc, scaler, node.attributes["lo"], node.attributes["hi"], widths)
         elif node.op == "QAdd":
             value = add(node, int(relative[0][0][point]), operand(relative[1], point), widths)
         elif node.op == "QMul":
@@ -151,6 +157,7 @@ def check(graph: Graph, seed: int, acc_bits: int) -> None:
         random_requant_graph,
         random_move_graph,
         random_table_graph,
+        random_matmul_graph,
     ],
 )
 def test_every_operator_equals_its_definition(make: Any, act_bits: int, weight_bits: int, acc_bits: int) -> None:

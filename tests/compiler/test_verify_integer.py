@@ -67,6 +67,15 @@ def product(*, first: tuple[int, ...] = (1, 3, 2, 2), **changes: Any) -> Graph:
     return graph(node, first, (1, 3, 1, 1), (1, 3, 2, 2))
 
 
+def matmul(
+    left: tuple[int, ...] = (1, 6, 2, 5), right: tuple[int, ...] = (1, 3, 2, 3), zero: int = 0, factor: float = 0.1
+) -> Graph:
+    node = Node("QMatMul", "n", ("a", "b"), ("y",), {"factor": factor, "lo": LO, "hi": HI})
+    made = graph(node, left, right, (1, 3, 2, 5))
+    centred = {name: replace(made.tensors[name], qparams=QParams(0.5, zero)) for name in ("a", "b")}
+    return made.with_(tensors={**made.tensors, **centred})
+
+
 def requant(factor: float = 1.0, shape: tuple[int, ...] = (1, 3)) -> Graph:
     return graph(Node("QRequant", "n", ("x",), ("y",), {"factor": factor, "lo": LO, "hi": HI}), (1, 3, 1, 1), shape)
 
@@ -122,7 +131,19 @@ def test_accepts_good_nodes() -> None:
     views = [view((1, 3), (1, 3, 1, 1)), view((1, 1, 4, 4), (1, 16)), view((1, 3, 2, 6), (1, 3, 3, 4))]
     dilated = pool(kernel=(2, 2), dilations=(2, 2), strides=(2, 2), pads=(0, 0, 1, 1))
     moves = [move(), move(replace(PART, transposed=True))]
-    for good in (conv(), pool(), dilated, add(), add(other=(1, 3)), product(), requant(), table(), *views, *moves):
+    for good in (
+        conv(),
+        pool(),
+        dilated,
+        add(),
+        add(other=(1, 3)),
+        product(),
+        matmul(),
+        requant(),
+        table(),
+        *views,
+        *moves,
+    ):
         verify(good)
 
 
@@ -157,6 +178,10 @@ def test_bounds_in_front_of_a_table_are_those_of_inner() -> None:
         (product(first=(1, 3, 1, 1)), r"operand 'a' has \(C, H, W\) \(3, 1, 1\), the result \(3, 2, 2\)"),
         (product(factor=7.5), r"factor 7.5 is not in \(0, 7.41\d+\)"),
         (product(hi=HI + 1), "are not inside"),
+        (matmul(zero=3), r"operands have zero points \[3, 3\], expected 0"),
+        (matmul(right=(1, 3, 5)), r"operands have \(C, H, W\) \(6, 2, 5\) and \(3, 1, 5\): 6 pixels are expected"),
+        (matmul(right=(1, 4, 6)), "its operands make"),
+        (matmul(factor=0.0), r"factor 0\.0 is not in"),
         (requant(float("nan")), "factor nan is not in"),
         (requant(shape=(1, 4)), "its operands make"),
         (table(range(-128, 127)), r"table must be int64 of shape \(256,\)"),

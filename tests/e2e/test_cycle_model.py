@@ -28,7 +28,13 @@ from systolith.spec.image import Program
 from systolith.testbench.cycles import locate_cycles
 from systolith.testbench.runner.backend import RtlSimulator
 from tests.support.programs import limits_for
-from tests.support.random_graphs import Limits, random_conv_graph, random_move_graph, random_network
+from tests.support.random_graphs import (
+    Limits,
+    random_conv_graph,
+    random_matmul_graph,
+    random_move_graph,
+    random_network,
+)
 from tests.support.random_homes import random_home_graph
 from tests.support.simulators import needs
 
@@ -67,7 +73,7 @@ def test_on_every_layer_of_the_benchmark(array: str, tmp_path: Path) -> None:
 
 
 def random_programs(arch: Arch) -> list[tuple[Program, Sequence[Feeds]]]:
-    """Networks, single convolutions in groups, and data movement, until they have enough layers."""
+    """Networks, single convolutions in groups, data movement and products, until they have enough layers."""
     limits = replace(limits_for(arch, size=9, channels=3 * arch.cols, kernel=5), tables=arch.tables >= 8)
     grouped = Limits(**(vars(limits) | {"grouped": True}))
     cases: list[tuple[Program, Sequence[Feeds]]] = []
@@ -75,6 +81,7 @@ def random_programs(arch: Arch) -> list[tuple[Program, Sequence[Feeds]]]:
     while layers < LAYERS:
         makers = {0: partial(random_conv_graph, limits=grouped), 2: partial(random_move_graph, limits=limits)}
         makers |= {3: partial(random_home_graph, cols=arch.cols)} if seed % 8 == 3 else {}
+        makers |= {3: partial(random_matmul_graph, limits=limits)} if seed % 8 == 7 else {}
         graph: Graph = makers.get(seed % 4, partial(random_network, limits=limits))(seed)
         program = lower(graph, arch)
         cases.append((program, random_inputs(graph, 1, seed)))

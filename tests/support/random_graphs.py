@@ -25,6 +25,7 @@ __all__ = [
     "random_depthwise_graph",
     "random_feeds",
     "random_graph",
+    "random_matmul_graph",
     "random_move_graph",
     "random_network",
     "random_packed_graph",
@@ -280,6 +281,22 @@ class GraphBuilder:
         low, high = self._bounds(qparams)
         return self._emit("QRequant", (name,), output, factor=float(self.rng.uniform(0.3, 2.0)), lo=low, hi=high)
 
+    def centred(self, name: str) -> str:
+        """A change of scale, to a zero point of 0."""
+        output = self._fresh()
+        qparams = self._tensor(output, self.tensors[name].shape, QParams(1.0, 0, self.limits.act_bits))
+        factor = float(self.rng.uniform(0.3, 2.0))
+        return self._emit("QRequant", (name,), output, factor=factor, lo=qparams.low, hi=qparams.high)
+
+    def matmul(self, left: str, right: str) -> str:
+        """A product of two tensors whose zero points are 0."""
+        terms, *size = self.map_size(left)
+        output = self._fresh()
+        qparams = self._tensor(output, (1, self.map_size(right)[0], *size))
+        low, high = self._bounds(qparams)
+        factor = self._factor(self._sigma() ** 2 * terms**0.5)
+        return self._emit("QMatMul", (left, right), output, factor=factor, lo=low, hi=high)
+
     def table(self, name: str) -> str:
         """A random function of one tensor's elements."""
         output = self._fresh()
@@ -391,6 +408,25 @@ def random_move_graph(seed: int, limits: Limits | None = None) -> Graph:
     made = [builder.requant(name) if builder.rng.integers(0, 2) else name for name in made]
     y = builder.move(*made)
     return builder.graph(f"move{seed}", builder.conv(y) if builder.rng.integers(0, 2) else y)
+
+
+def random_matmul_graph(seed: int, limits: Limits | None = None) -> Graph:
+    """A product of two computed tensors, or of one with itself, between convolutions and tables."""
+    limits = limits or Limits()
+    builder, x = _start(seed, replace(limits, size=min(limits.size, 6)))
+    rng = builder.rng
+    high, wide = (int(value) for value in rng.integers(1, 6, 2))
+    if rng.integers(0, 4) == 0:
+        left = right = builder.centred(builder.input(high * wide, high, wide))
+    else:
+        left = builder.centred(
+            builder.conv(x, high * wide) if rng.integers(0, 2) else builder.input(high * wide, *builder.map_size(x)[1:])
+        )
+        right = builder.centred(builder.input(int(rng.integers(1, limits.channels + 1)), high, wide))
+    y = builder.matmul(left, right)
+    if limits.tables and rng.integers(0, 2):
+        y = builder.table(y)
+    return builder.graph(f"matmul{seed}", builder.conv(y) if rng.integers(0, 2) else y)
 
 
 def random_network(seed: int, limits: Limits | None = None, *, depth: int = 4) -> Graph:

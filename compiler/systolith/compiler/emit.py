@@ -58,7 +58,7 @@ def _stack(parts: Sequence[Sequence[Words]], width: int) -> _Memory:
 
 
 def _pack_weights(plans: Sequence[LayerPlan], arch: Arch) -> _WeightMemory:
-    narrow = tuple(narrowing(plan.weights, arch) for plan in plans)
+    narrow = tuple(0 if plan.dynamic else narrowing(plan.weights, arch) for plan in plans)
     parts = [
         [pack_weights(block, less, arch) for block in plan.weights] for plan, less in zip(plans, narrow, strict=True)
     ]
@@ -85,10 +85,22 @@ def _addressed(
     memories = zip(plans, weights.starts, weights.narrow, params.starts, looked_up.slots, strict=True)
     for plan, blocks, narrow, tables, slot in memories:
         for step in plan.steps:
-            made.append(replace(step.descriptor, param_base=tables[step.params] + step.param_line, table=slot))
+            one = replace(step.descriptor, param_base=tables[step.params] + step.param_line, table=slot)
+            made.append(_placed(plan, one, blocks[step.weights], arch) if one.to_weights else one)
             if step.descriptor.op == Op.MATRIX:
                 following.append((blocks[step.weights], narrow))
     return overlap(_chained(made, following), arch)
+
+
+def _placed(plan: LayerPlan, descriptor: Descriptor, line: int, arch: Arch) -> Descriptor:
+    """A descriptor that stores weights, those of its row 0 at the beginning of ``line``."""
+    first, rows = line * arch.weight_rows, sum(len(block) for block in plan.weights) * arch.rows
+    if first + rows > 1 << arch.act_addr_bits:
+        raise CapacityError(
+            f"node {plan.node.name!r} ({plan.node.op}): its weights end in row {first + rows - 1} of the weight "
+            f"memory, results of arch {arch.name!r} reach row {(1 << arch.act_addr_bits) - 1}; what helps: a larger act_lines"
+        )
+    return replace(descriptor, out=replace(descriptor.out, base=first + descriptor.out.base))
 
 
 def _chained(made: Sequence[Descriptor], weights: Sequence[tuple[int, int]]) -> list[Descriptor]:

@@ -235,6 +235,16 @@ def _conv(step: _Step) -> Ints:
     return step.stored(own)
 
 
+def _matmul(step: _Step) -> Ints:
+    """``clamp(round(factor * sum_k(x[k, p] * w[n, k])), lo, hi)``."""
+    left, right = step.relative(0), step.relative(1)
+    terms = left.shape[1]
+    number = np.float64 if terms << (2 * step.bits()) < _FLOAT64_EXACT else np.int64
+    rows, columns = (part.astype(number).reshape(*part.shape[:2], -1) for part in (right, left))
+    sums = (rows @ columns).astype(np.int64).reshape(len(left), right.shape[1], *left.shape[2:])
+    return step.stored(step.lanes(sums, np.array(step.attributes["factor"])))
+
+
 def _pool(step: _Step) -> Ints:
     """Maximum or average over windows; padding never wins and contributes zero."""
     if step.attributes["mode"] == "max":
@@ -302,6 +312,7 @@ def _view(step: _Step) -> Ints:
 
 _OPERATORS: dict[str, Callable[[_Step], Ints]] = {
     "QConv": _conv,
+    "QMatMul": _matmul,
     "QMove": _move,
     "QMul": _multiply,
     "QPool": _pool,

@@ -37,6 +37,12 @@ bound. Real factors are Python floats / float64; every back end turns them into 
     where n is the number of taps inside the tensor, or kh * kw with ``count_include_pad``. Padding never wins.
     Optional ``dilations`` (dy, dx), (1, 1) if absent.
 
+``QMatMul``, inputs ``(x, w)``
+    ``x`` is (1, K, H, W), ``w`` (1, N, h, w) with ``h * w = K``, whose pixels ``k`` count row by row; the zero points
+    of both are 0. ``factor`` (float: s_x * s_w / s_own), ``lo``, ``hi``; the result is (1, N, H, W)::
+
+        y[n, p] = zero_y + clamp(round(factor * sum_k(x[k, p] * w[n, k])), lo, hi)
+
 ``QAdd``, inputs ``(a, b)``
     ``add``: AddAttributes; ``y = zero_y + clamp(round(m_own * (a - zero_a) + m_res * (b - zero_b)), lo, hi)``. Here and
     in QMul ``b`` may be a single pixel, (N, C, 1, 1), which then meets every pixel of ``a``.
@@ -54,7 +60,7 @@ bound. Real factors are Python floats / float64; every back end turns them into 
     Constant named by attribute ``table`` (int64, ``2**bits`` entries: the output's stored integers, for x's smallest
     integer first): ``y = table[x - low_x]``, where ``low_x`` is the smallest integer of x's :class:`QParams`.
 
-``table`` and ``inner`` on QConv, QAdd, QMul, QPool, QRequant
+``table`` and ``inner`` on QConv, QMatMul, QAdd, QMul, QPool, QRequant
     Both or neither. Everything above is as without them, but in terms of ``inner`` (a :class:`QParams`: what factors
     and bounds refer to) instead of the output's; with ``clamped`` the result relative to its zero point::
 

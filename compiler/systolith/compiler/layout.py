@@ -93,7 +93,7 @@ def extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 def residual_of(node: Node) -> str | None:
     """The tensor that a node's lanes add or multiply with, if any."""
-    return node.inputs[1] if len(node.inputs) > 1 and node.op != "QMove" else None
+    return node.inputs[1] if len(node.inputs) > 1 and node.op not in ("QMatMul", "QMove") else None
 
 
 def _residual_operands(graph: Graph) -> set[str]:

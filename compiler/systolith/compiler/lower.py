@@ -17,6 +17,7 @@ from .errors import CapacityError, QuantisationError, UnsupportedModel
 from .homes import find_homes
 from .ir import Graph, Node, QParams
 from .layout import Layout, plan_layouts, residual_of
+from .matmul import plan_matmul
 from .matrix import plan_matrix
 from .movement import plan_movement
 from .plan import Context, LayerPlan
@@ -76,6 +77,9 @@ def _plan(node: Node, ctx: Context) -> LayerPlan:
         plan = plan_movement(node, ctx)
         _check_node(node, ctx.arch, vector=any(step.descriptor.op == Op.VECTOR for step in plan.steps))
         return plan
+    if node.op == "QMatMul":
+        _check_node(node, ctx.arch, vector=False)
+        return plan_matmul(node, ctx)
     _check_node(node, ctx.arch, vector=node.op != "QConv")
     if node.op != "QConv":
         return plan_vector(node, ctx)

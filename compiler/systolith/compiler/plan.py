@@ -78,3 +78,8 @@ class LayerPlan:
     tables: tuple[LaneTable, ...]
     weights: tuple[Ints, ...] = ()
     macs: int = 0
+
+    @property
+    def dynamic(self) -> bool:
+        """Its weights are results, zeros in the program's image."""
+        return any(step.descriptor.to_weights for step in self.steps)

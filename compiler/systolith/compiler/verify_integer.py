@@ -45,6 +45,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "QPool": _BOUNDS | _WINDOW | {"mode", "count_include_pad", "factor"},
     "QAdd": frozenset({"add"}),
     "QMul": _BOUNDS | {"factor"},
+    "QMatMul": _BOUNDS | {"factor"},
     "QMove": _BOUNDS | {"moves", "factors", "fill"},
     "QRequant": _BOUNDS | {"factor"},
     "QTable": frozenset({"table"}),
@@ -59,6 +60,7 @@ OPTIONAL: Mapping[str, frozenset[str]] = {
     "QPool": _TABLE | {"dilations"},
     "QAdd": _TABLE,
     "QMul": _TABLE,
+    "QMatMul": _TABLE,
     "QRequant": _TABLE,
 }
 """What an operator may have besides: ``add`` with a residual, ``table`` and ``inner`` together."""
@@ -237,6 +239,19 @@ def product_limit(params: QParams) -> float:
     return ((1 << (params.bits + FINER)) - 0.5) / reach
 
 
+def _check_matmul(graph: Graph, node: Node) -> None:
+    _expect(len(node.inputs) == 2, f"it has {len(node.inputs)} operands, expected 2")
+    left, right = (image_shape(graph.tensors[name].shape) for name in node.inputs)
+    _expect(
+        right[1] * right[2] == left[0], f"operands have (C, H, W) {left} and {right}: {left[0]} pixels are expected"
+    )
+    zeros = [_qparams(graph, name).zero_point for name in node.inputs]
+    _expect(zeros == [0, 0], f"operands have zero points {zeros}, expected 0")
+    _check_factor(node.attributes["factor"], FACTOR_LIMIT)
+    _check_bounds(node.attributes["lo"], node.attributes["hi"], _own(graph, node))
+    _check_result(graph, node, (right[0], *left[1:]))
+
+
 def _check_requant(graph: Graph, node: Node) -> None:
     _check_factor(node.attributes["factor"], FACTOR_LIMIT)
     _check_bounds(node.attributes["lo"], node.attributes["hi"], _own(graph, node))
@@ -298,6 +313,7 @@ _RULES: Mapping[str, Callable[[Graph, Node], None]] = {
     "QAdd": _check_sum,
     "QConv": _check_conv,
     "QMul": _check_product,
+    "QMatMul": _check_matmul,
     "QMove": _check_move,
     "QPool": _check_pool,
     "QRequant": _check_requant,

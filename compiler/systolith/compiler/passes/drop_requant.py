@@ -16,7 +16,7 @@ from .rewrite import fusable_producer, rebuild, renamed
 
 __all__ = ["drop_requant"]
 
-_LIMITERS = ("QAdd", "QConv", "QMove", "QMul", "QPool", "QRequant")
+_LIMITERS = ("QAdd", "QConv", "QMatMul", "QMove", "QMul", "QPool", "QRequant")
 
 
 def drop_requant(graph: Graph) -> Graph:

@@ -20,7 +20,7 @@ from .rewrite import fusable_producer, rebuild
 
 __all__ = ["fuse_table"]
 
-_PRODUCERS = ("QAdd", "QConv", "QMul", "QPool", "QRequant", "QTable")
+_PRODUCERS = ("QAdd", "QConv", "QMatMul", "QMul", "QPool", "QRequant", "QTable")
 
 
 def fuse_table(graph: Graph) -> Graph:
