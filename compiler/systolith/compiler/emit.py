@@ -94,11 +94,12 @@ def _addressed(
 
 def _placed(plan: LayerPlan, descriptor: Descriptor, line: int, arch: Arch) -> Descriptor:
     """A descriptor that stores weights, those of its row 0 at the beginning of ``line``."""
-    first, rows = line * arch.weight_rows, sum(len(block) for block in plan.weights) * arch.rows
-    if first + rows > 1 << arch.act_addr_bits:
+    first, limit = line * arch.weight_rows, 1 << arch.act_addr_bits
+    last = first + sum(len(block) for block in plan.weights) * arch.rows - 1
+    if last >= limit:
         raise CapacityError(
-            f"node {plan.node.name!r} ({plan.node.op}): its weights end in row {first + rows - 1} of the weight "
-            f"memory, results of arch {arch.name!r} reach row {(1 << arch.act_addr_bits) - 1}; what helps: a larger act_lines"
+            f"node {plan.node.name!r} ({plan.node.op}): its weights end in row {last} of the weight memory, results of "
+            f"arch {arch.name!r} reach row {limit - 1}; what helps: a larger act_lines"
         )
     return replace(descriptor, out=replace(descriptor.out, base=first + descriptor.out.base))
 
