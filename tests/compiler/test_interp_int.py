@@ -47,10 +47,13 @@ def expected(graph: Graph, node: Node, inputs: list[Ints], acc_bits: int) -> Int
             assert x is not None
             result[0][point] = graph.constant(node.attributes["table"])[int(inputs[0][0][point]) + (1 << (x.bits - 1))]
             continue
-        if node.op == "QMove":
+        if node.op == "QTranspose":
+            value = int(relative[0][0].reshape(len(relative[0][0]), -1)[oy * result.shape[3] + ox, o])
+        elif node.op == "QMove":
             value = moved(node, [part[0] for part in relative], point, widths)
         elif node.op == "QMatMul":
             left, right = relative[0][0], relative[1][0].reshape(len(relative[1][0]), -1)
+            right = right.T if node.attributes.get("transposed") else right
             acc = sum(int(a) * int(b) for a, b in zip(left[:, oy, ox], right[o], strict=True))
             scaler = fixed.make_scaler(node.attributes["factor"], widths)
             value = fixed.requantise(acc, scaler, node.attributes["lo"], node.attributes["hi"], widths)

@@ -34,8 +34,9 @@ ARCHS = [
 
 
 def product(terms: int, size: tuple[int, int], rows: tuple[int, int], outputs: int, **changes: Any) -> Graph:
-    """``x`` of ``terms`` channels and ``size``, ``w`` of ``outputs`` channels and as many pixels."""
-    shapes = {"x": (1, terms, *size), "w": (1, outputs, *rows), "y": (1, outputs, *size)}
+    """``x`` of ``terms`` channels and ``size``, ``w`` of ``outputs`` channels and ``rows`` of pixels, or transposed."""
+    channels, outputs = (terms, rows[0] * rows[1]) if changes.get("transposed") else (outputs, outputs)
+    shapes = {"x": (1, terms, *size), "w": (1, channels, *rows), "y": (1, outputs, *size)}
     tensors = {name: Tensor(name, shape, QParams(0.1, 0)) for name, shape in shapes.items()}
     attributes = {"factor": 1 / 1024, "lo": -128, "hi": 127, **changes}
     node = Node("QMatMul", "product", ("x", "w"), ("y",), attributes, ("MatMul",))

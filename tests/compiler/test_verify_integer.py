@@ -179,7 +179,7 @@ def test_bounds_in_front_of_a_table_are_those_of_inner() -> None:
         (product(factor=7.5), r"factor 7.5 is not in \(0, 7.41\d+\)"),
         (product(hi=HI + 1), "are not inside"),
         (matmul(zero=3), r"operands have zero points \[3, 3\], expected 0"),
-        (matmul(right=(1, 3, 5)), r"operands have \(C, H, W\) \(6, 2, 5\) and \(3, 1, 5\): 6 pixels are expected"),
+        (matmul(right=(1, 3, 5)), r"operands have \(C, H, W\) \(6, 2, 5\) and \(3, 1, 5\): sums of 6 and 5 products"),
         (matmul(right=(1, 4, 6)), "its operands make"),
         (matmul(factor=0.0), r"factor 0\.0 is not in"),
         (requant(float("nan")), "factor nan is not in"),

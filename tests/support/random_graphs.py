@@ -288,14 +288,23 @@ class GraphBuilder:
         factor = float(self.rng.uniform(0.3, 2.0))
         return self._emit("QRequant", (name,), output, factor=factor, lo=qparams.low, hi=qparams.high)
 
-    def matmul(self, left: str, right: str) -> str:
+    def matmul(self, left: str, right: str, *, transposed: bool = False) -> str:
         """A product of two tensors whose zero points are 0."""
         terms, *size = self.map_size(left)
         output = self._fresh()
-        qparams = self._tensor(output, (1, self.map_size(right)[0], *size))
+        channels, high, wide = self.map_size(right)
+        qparams = self._tensor(output, (1, high * wide if transposed else channels, *size))
         low, high = self._bounds(qparams)
         factor = self._factor(self._sigma() ** 2 * terms**0.5)
-        return self._emit("QMatMul", (left, right), output, factor=factor, lo=low, hi=high)
+        turned = {"transposed": True} if transposed else {}
+        return self._emit("QMatMul", (left, right), output, factor=factor, lo=low, hi=high, **turned)
+
+    def exchange(self, name: str) -> str:
+        """Channels and pixels exchanged."""
+        channels, high, wide = self.map_size(name)
+        output = self._fresh()
+        self._tensor(output, (1, high * wide, 1, channels), self.tensors[name].qparams)
+        return self._emit("QTranspose", (name,), output)
 
     def table(self, name: str) -> str:
         """A random function of one tensor's elements."""
@@ -411,21 +420,24 @@ def random_move_graph(seed: int, limits: Limits | None = None) -> Graph:
 
 
 def random_matmul_graph(seed: int, limits: Limits | None = None) -> Graph:
-    """A product of two computed tensors, or of one with itself, between convolutions and tables."""
+    """A product of two computed tensors, or of one with itself, between convolutions, tables and transpositions."""
     limits = limits or Limits()
     builder, x = _start(seed, replace(limits, size=min(limits.size, 6)))
     rng = builder.rng
     high, wide = (int(value) for value in rng.integers(1, 6, 2))
+    transposed, terms = bool(rng.integers(0, 2)), high * wide
     if rng.integers(0, 4) == 0:
-        left = right = builder.centred(builder.input(high * wide, high, wide))
+        left = right = builder.centred(builder.input(terms, high, wide))
     else:
-        left = builder.centred(
-            builder.conv(x, high * wide) if rng.integers(0, 2) else builder.input(high * wide, *builder.map_size(x)[1:])
-        )
-        right = builder.centred(builder.input(int(rng.integers(1, limits.channels + 1)), high, wide))
-    y = builder.matmul(left, right)
+        x = builder.conv(x, terms) if rng.integers(0, 2) else builder.input(terms, *builder.map_size(x)[1:])
+        other = int(rng.integers(1, limits.channels + 1))
+        left = builder.centred(x)
+        right = builder.centred(builder.input(*((terms, 1, other) if transposed else (other, high, wide))))
+    y = builder.matmul(left, right, transposed=transposed)
     if limits.tables and rng.integers(0, 2):
         y = builder.table(y)
+    if rng.integers(0, 3) == 0:
+        y = builder.exchange(y)
     return builder.graph(f"matmul{seed}", builder.conv(y) if rng.integers(0, 2) else y)
 
 

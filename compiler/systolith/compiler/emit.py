@@ -86,7 +86,7 @@ def _addressed(
     for plan, blocks, narrow, tables, slot in memories:
         for step in plan.steps:
             one = replace(step.descriptor, param_base=tables[step.params] + step.param_line, table=slot)
-            made.append(_placed(plan, one, blocks[step.weights], arch) if one.to_weights else one)
+            made.append(_placed(plan, one, blocks[step.target], arch) if one.to_weights else one)
             if step.descriptor.op == Op.MATRIX:
                 following.append((blocks[step.weights], narrow))
     return overlap(_chained(made, following), arch)

@@ -236,12 +236,13 @@ def _conv(step: _Step) -> Ints:
 
 
 def _matmul(step: _Step) -> Ints:
-    """``clamp(round(factor * sum_k(x[k, p] * w[n, k])), lo, hi)``."""
+    """``clamp(round(factor * sum_k(x[k, p] * w[n, k])), lo, hi)``, or with ``w[k, n]``."""
     left, right = step.relative(0), step.relative(1)
     terms = left.shape[1]
     number = np.float64 if terms << (2 * step.bits()) < _FLOAT64_EXACT else np.int64
     rows, columns = (part.astype(number).reshape(*part.shape[:2], -1) for part in (right, left))
-    sums = (rows @ columns).astype(np.int64).reshape(len(left), right.shape[1], *left.shape[2:])
+    rows = rows.swapaxes(1, 2) if step.attributes.get("transposed", False) else rows
+    sums = (rows @ columns).astype(np.int64).reshape(len(left), rows.shape[1], *left.shape[2:])
     return step.stored(step.lanes(sums, np.array(step.attributes["factor"])))
 
 
@@ -306,6 +307,12 @@ def _move(step: _Step) -> Ints:
     return step.stored(result)
 
 
+def _transpose(step: _Step) -> Ints:
+    """``y[p, c] = x[c, p]``."""
+    x = step.relative(0)
+    return x.reshape(*x.shape[:2], -1).swapaxes(1, 2) + step.own.zero_point
+
+
 def _view(step: _Step) -> Ints:
     return step.relative(0) + step.own.zero_point
 
@@ -319,5 +326,6 @@ _OPERATORS: dict[str, Callable[[_Step], Ints]] = {
     "QAdd": _add,
     "QRequant": _requant,
     "QTable": _table,
+    "QTranspose": _transpose,
     "View": _view,
 }

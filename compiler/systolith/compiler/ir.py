@@ -43,6 +43,8 @@ bound. Real factors are Python floats / float64; every back end turns them into 
 
         y[n, p] = zero_y + clamp(round(factor * sum_k(x[k, p] * w[n, k])), lo, hi)
 
+    Optional ``transposed`` (bool): ``w`` is (1, K, h, w) with ``h * w = N``, and ``w[k, n]`` stands in the sum.
+
 ``QAdd``, inputs ``(a, b)``
     ``add``: AddAttributes; ``y = zero_y + clamp(round(m_own * (a - zero_a) + m_res * (b - zero_b)), lo, hi)``. Here and
     in QMul ``b`` may be a single pixel, (N, C, 1, 1), which then meets every pixel of ``a``.
@@ -74,6 +76,10 @@ bound. Real factors are Python floats / float64; every back end turns them into 
     every element that nothing is moved to)::
 
         y[target] = zero_y + clamp(round(factor_i * (x_i[source] - zero_i)), lo, hi)
+
+``QTranspose``, input ``(x,)``
+    Channels and pixels are exchanged, the pixels of either counted row by row: ``y[p, c] = x[c, p]``, of the same
+    :class:`QParams`.
 
 ``View``, input ``(x,)``
     The same integers in another shape, such that the NHWC order does not change: (N, C, 1, 1) <-> (N, C),

@@ -14,6 +14,7 @@ from .choose import choose_layouts
 from .depthwise import plan_depthwise
 from .emit import emit
 from .errors import CapacityError, QuantisationError, UnsupportedModel
+from .exchange import plan_exchange
 from .homes import find_homes
 from .ir import Graph, Node, QParams
 from .layout import Layout, plan_layouts, residual_of
@@ -72,14 +73,18 @@ def _check_node(node: Node, arch: Arch, *, vector: bool) -> None:
         )
 
 
+_ARRAY_PLANS = {"QMatMul": plan_matmul, "QTranspose": plan_exchange}
+"""What makes descriptors of nodes that run on the array, convolutions apart."""
+
+
 def _plan(node: Node, ctx: Context) -> LayerPlan:
     if node.op == "QMove":
         plan = plan_movement(node, ctx)
         _check_node(node, ctx.arch, vector=any(step.descriptor.op == Op.VECTOR for step in plan.steps))
         return plan
-    if node.op == "QMatMul":
+    if node.op in _ARRAY_PLANS:
         _check_node(node, ctx.arch, vector=False)
-        return plan_matmul(node, ctx)
+        return _ARRAY_PLANS[node.op](node, ctx)
     _check_node(node, ctx.arch, vector=node.op != "QConv")
     if node.op != "QConv":
         return plan_vector(node, ctx)

@@ -64,6 +64,8 @@ class Step:
     """Which of the layer's lane tables it uses."""
     param_line: int = 0
     """Its first line within that table."""
+    target: int = 0
+    """Which of the layer's weight blocks its results are stored into, if it says ``to_weights``."""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "QMove": _BOUNDS | {"moves", "factors", "fill"},
     "QRequant": _BOUNDS | {"factor"},
     "QTable": frozenset({"table"}),
+    "QTranspose": frozenset(),
     "View": frozenset(),
 }
 """Each operator and the attributes it must have."""
@@ -60,7 +61,7 @@ OPTIONAL: Mapping[str, frozenset[str]] = {
     "QPool": _TABLE | {"dilations"},
     "QAdd": _TABLE,
     "QMul": _TABLE,
-    "QMatMul": _TABLE,
+    "QMatMul": _TABLE | {"transposed"},
     "QRequant": _TABLE,
 }
 """What an operator may have besides: ``add`` with a residual, ``table`` and ``inner`` together."""
@@ -242,14 +243,15 @@ def product_limit(params: QParams) -> float:
 def _check_matmul(graph: Graph, node: Node) -> None:
     _expect(len(node.inputs) == 2, f"it has {len(node.inputs)} operands, expected 2")
     left, right = (image_shape(graph.tensors[name].shape) for name in node.inputs)
-    _expect(
-        right[1] * right[2] == left[0], f"operands have (C, H, W) {left} and {right}: {left[0]} pixels are expected"
-    )
+    terms, outputs = right[1] * right[2], right[0]
+    if node.attributes.get("transposed", False):
+        terms, outputs = outputs, terms
+    _expect(terms == left[0], f"operands have (C, H, W) {left} and {right}: sums of {left[0]} and {terms} products")
     zeros = [_qparams(graph, name).zero_point for name in node.inputs]
     _expect(zeros == [0, 0], f"operands have zero points {zeros}, expected 0")
     _check_factor(node.attributes["factor"], FACTOR_LIMIT)
     _check_bounds(node.attributes["lo"], node.attributes["hi"], _own(graph, node))
-    _check_result(graph, node, (right[0], *left[1:]))
+    _check_result(graph, node, (outputs, *left[1:]))
 
 
 def _check_requant(graph: Graph, node: Node) -> None:
@@ -295,6 +297,13 @@ def _check_box(graph: Graph, node: Node, move: Move, target: tuple[int, ...]) ->
         _expect(run.target >= 0 and _targets(run)[-1] < here, f"{run} leaves a target of {here}")
 
 
+def _check_transpose(graph: Graph, node: Node) -> None:
+    source, result = (image_shape(graph.tensors[name].shape) for name in (node.inputs[0], node.outputs[0]))
+    _expect(_qparams(graph, node.inputs[0]) == _qparams(graph, node.outputs[0]), "it changes the integers' meaning")
+    exchanged = (source[1] * source[2], source[0]) == (result[0], result[1] * result[2])
+    _expect(exchanged, f"it turns (C, H, W) {source} into {result}")
+
+
 def _check_view(graph: Graph, node: Node) -> None:
     source, result = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     params = [_qparams(graph, name) for name in (*node.inputs, *node.outputs)]
@@ -318,5 +327,6 @@ _RULES: Mapping[str, Callable[[Graph, Node], None]] = {
     "QPool": _check_pool,
     "QRequant": _check_requant,
     "QTable": _check_table,
+    "QTranspose": _check_transpose,
     "View": _check_view,
 }
