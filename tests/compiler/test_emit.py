@@ -47,7 +47,7 @@ def test_weights_are_stored_in_consumption_order() -> None:
     assert line[8:] == [0] * 8
 
 
-WIDE = ARCH.with_(name="wide", narrow_weights=False)
+WIDE = ARCH.with_(name="wide", narrow_weights=False, dynamic_weights=False)
 
 
 def _mixed(*bits: int) -> Graph:
