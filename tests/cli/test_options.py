@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from systolith.cli.exit_codes import ExitCode
@@ -26,6 +28,23 @@ def test_a_dynamic_shape_is_fixed(dynamic: Path) -> None:
     outcome = run("inspect", dynamic, "--fix-shape", "input=1x2x8x9", "--batch", "1")
     assert outcome.code == 0
     assert "1x2x8x9" in outcome.out
+
+
+@pytest.mark.parametrize("batch", ["N", 4])
+def test_any_batch_becomes_one(batch: str | int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    net = ModelBuilder([batch, 2, 8, 9])
+    rows = 4 if batch == 4 else 0
+    flat = net.add("Reshape", net.conv("input", 3, 2, 3, 3), net.constant([rows, -1], np.int64))
+    path = net.save(tmp_path / "net.onnx", net.add("Gemm", flat, net.weights(126, 4)))
+    with caplog.at_level(logging.WARNING):
+        outcome = run("inspect", path, "--batch", "1")
+    assert (outcome.code, "1x2x8x9" in outcome.out, "4x" in outcome.out) == (0, True, False)
+    assert f"batch {batch} fixed to 1" in caplog.text
+
+
+def test_a_fixed_shape_may_name_a_batch(dynamic: Path) -> None:
+    outcome = run("inspect", dynamic, "--fix-shape", "input=4x2x8x9")
+    assert (outcome.code, "1x2x8x9" in outcome.out) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         expose_value=False,
         callback=_batch,
-        help="Size of a free or larger batch axis; a run of the engine is one sample.",
+        help="Samples in a run of the engine: 1, nothing else. A batch (axis 0 of the inputs) that the model leaves "
+        "free or fixes to another size becomes 1, also in the sizes of its Reshapes; what mixes samples is refused.",
     )
     shapes = click.option(
         "--fix-shape",

@@ -11,6 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from ..errors import ModelFileError, ShapeError
+from .batch_sizes import change_batch_sizes
 from .input_shapes import Shapes, fix_shapes, suggestion
 from .operators import check_operators
 from .opset import opset_version
@@ -111,7 +112,7 @@ def real_inputs(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
 
 
 def fix_batch(model: onnx.ModelProto, batch: int | None = 1) -> onnx.ModelProto:
-    """A copy whose inputs have that batch; every shape that was derived from the old one is forgotten.
+    """A copy whose inputs have that batch; every shape that was derived from the old one is forgotten or changed.
 
     With None the model itself: its inputs keep their shapes, whatever axis 0 means.
 
@@ -122,19 +123,21 @@ def fix_batch(model: onnx.ModelProto, batch: int | None = 1) -> onnx.ModelProto:
         return model
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    for value in real_inputs(fixed.graph):
-        _fix_input(value, batch)
+    inputs = list(real_inputs(fixed.graph))
+    old = {_fix_input(value, batch) for value in inputs}
+    change_batch_sizes(fixed.graph, (value.name for value in inputs), old - {0, batch}, batch)
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
     return fixed
 
 
-def _fix_input(value: onnx.ValueInfoProto, batch: int) -> None:
+def _fix_input(value: onnx.ValueInfoProto, batch: int) -> int:
+    """Give an input its batch; the one it had, 0 where it was free."""
     dims = value.type.tensor_type.shape.dim
-    if len(dims) > 1 and dims[0].dim_value != batch:
-        old = dims[0].dim_value or dims[0].dim_param or "?"
-        _log.warning("input %r: batch %s fixed to %d", value.name, old, batch)
+    old = dims[0].dim_value if len(dims) > 1 else batch
+    if old != batch:
+        _log.warning("input %r: batch %s fixed to %d", value.name, old or dims[0].dim_param or "?", batch)
         dims[0].dim_value = batch
     shape = [dim.dim_value or dim.dim_param or "?" for dim in dims]
     if not dims or any(dim.dim_value < 1 for dim in dims):
@@ -142,6 +145,7 @@ def _fix_input(value: onnx.ValueInfoProto, batch: int) -> None:
             f"input {value.name!r}: shape {shape} is dynamic; accepted: fixed sizes (only the batch may be free); "
             f"give them ({suggestion(value.name, shape)}) or export the model with fixed input sizes"
         )
+    return int(old)
 
 
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
