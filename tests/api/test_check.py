@@ -76,6 +76,44 @@ def test_a_dynamic_input_is_a_problem_and_can_be_given(tmp_path: Path) -> None:
     assert check(path, shapes={"input": (1, 3, 8, 8)}).compiles
 
 
+def test_functions_that_few_numbers_have(tmp_path: Path) -> None:
+    """Random inputs are drawn until logarithm and root have values."""
+    net = ModelBuilder((1, 3, 6, 6))
+    x = net.conv(net.add("Sqrt", net.add("Log", net.add("Add", "input", net.constant(1.0)))), 4, 3, 3, 3)
+    found = check(net.save(tmp_path / "net.onnx", x), "8x8")
+    places = {(row["op"], row["place"]) for row in found.figures()["operators"]}
+    assert found.compiles
+    assert places == {("Add", "folded"), ("Log", "table"), ("Sqrt", "table"), ("Conv", "engine")}
+
+
+def test_a_function_that_no_random_input_has(tmp_path: Path) -> None:
+    net = ModelBuilder((1, 3, 6, 6))
+    out = net.conv(net.add("Log", net.add("Neg", "input")), 4, 3, 3, 3)
+    (error,) = check(net.save(tmp_path / "net.onnx", out), "8x8").errors
+    assert "on random inputs, " in str(error)
+    assert str(error).endswith("; give real ones (--calib)")
+
+
+@pytest.mark.parametrize("names", ["same", "a:0 a:1 a:2 a:3 a:4", "a a:0 b a:0:x a:0:x:y"])
+def test_nodes_of_one_name_and_names_with_colons(names: str, tmp_path: Path) -> None:
+    """Each of two faulty nodes is reported once, and the MACs of the layer beside them are the engine's."""
+    net = ModelBuilder((1, 4, 8, 8))
+    x = net.add("Hardmax", net.conv("input", 4, 4, 1, 1), axis=1)
+    x = net.add("LpNormalization", net.conv(x, 4, 4, 1, 1))
+    model = onnx.shape_inference.infer_shapes(net.model(net.conv(x, 4, 4, 1, 1)))
+    for node, name in zip(model.graph.node, names.split() * 5, strict=False):
+        node.name = name
+    found = check(saved(model, tmp_path), "8x8")
+    figures = found.figures()
+    assert sorted(problem["op"] for problem in figures["problems"]) == ["Hardmax", "LpNormalization"]
+    places = {(row["op"], row["place"]): (row["nodes"], row["macs"]) for row in figures["operators"]}
+    assert places == {
+        ("Conv", "engine"): (3, 3 * 64 * 16),
+        ("Hardmax", "refused"): (1, 0),
+        ("LpNormalization", "refused"): (1, 0),
+    }
+
+
 def test_a_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such file"):
         check(tmp_path / "net.onnx")

@@ -56,6 +56,13 @@ def test_a_quantised_layer_goes_with_its_surroundings() -> None:
     assert "relu9_out" in names(rest.graph.input)
 
 
+def test_names_with_colons() -> None:
+    model = chain_of_known()
+    for node, name in zip(model.graph.node, ("n:0", "n:1", "n"), strict=True):
+        node.name = name
+    assert [find(model, name) for name in ("n:1", "n:1:b_out", "n:0:x:y", "n:2", "m")] == [1, 1, 0, 2, None]
+
+
 @pytest.mark.parametrize(("name", "index"), [("b", 1), ("b:b_out", 1), ("b:limited", 1), ("c_out", 2), ("z", None)])
 def test_a_node_is_found_under_every_name_a_refusal_gives_it(name: str, index: int | None) -> None:
     assert find(chain(), name) == index

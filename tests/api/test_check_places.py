@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from systolith.api.check_places import PLACES, macs_of, place_of
+from systolith.api.check_places import PLACES, macs_of, owner, places
 from systolith.compiler.frontend.onnx_file import infer_shapes
 from systolith.compiler.ir import Graph, Node
 from tests.support.float_models import ModelBuilder
@@ -42,12 +42,25 @@ NETWORK = network(
     ],
 )
 def test_places(op: str, name: str, place: str) -> None:
-    assert place_of(node(op, name), NETWORK, {"bad"}, {"lost"}) == place
+    assert places([node(op, name)], NETWORK, {"bad"}, {"lost"}) == [place]
     assert place in PLACES
 
 
 def test_without_a_network_nothing_is_known() -> None:
-    assert place_of(node("Conv", "conv"), None, set(), set()) == "unexamined"
+    assert places([node("Conv", "conv")], None, set(), set()) == ["unexamined"]
+
+
+def test_a_part_belongs_to_the_node_of_the_longest_name() -> None:
+    nodes = {"a", "a:0", "b"}
+    assert [owner(name, nodes) for name in ("a", "a:1", "a:0", "a:0:phase 1", "c:0", "b:x:y")] == [
+        *("a", "a", "a:0", "a:0", None, "b")
+    ]
+
+
+def test_places_of_nodes_with_colons_in_their_names() -> None:
+    made = network(Node("QConv", "a:1", ("x",), ("y",), {}), Node("QTable", "a:2:part", ("y",), ("z",), {}))
+    nodes = [node(op, name) for op, name in (("Relu", "a:0"), ("Conv", "a:1"), ("Tanh", "a:2"), ("Neg", "a:3"))]
+    assert places(nodes, made, {"a:3:real0"}, set()) == ["folded", "engine", "table", "refused"]
 
 
 def test_macs() -> None:

@@ -34,7 +34,7 @@ from systolith.compiler.verify import is_integer_level
 from systolith.spec.arch import Arch, load_arch
 
 from .check_cut import cut, find
-from .check_places import PLACES, macs_of, place_of
+from .check_places import PLACES, macs_of, places
 from .check_problems import Problem
 from .flow import Step, no_step
 
@@ -83,18 +83,13 @@ class Check:
 
     def _rows(self) -> list[dict[str, Any]]:
         """A row for each operator and place."""
-        names = [Problem.of(error).node for error in self.errors]
-        # what one node became has its name and, behind a colon, a part
-        refused = {*names, *(name.partition(":")[0] for name in names)}
-        counted: set[str] = set()
+        refused = [Problem.of(error).node for error in self.errors]
         nodes: Counter[tuple[str, str]] = Counter()
         macs: Counter[tuple[str, str]] = Counter()
-        for node in self.model.graph.node:
-            key = (node.op_type, place_of(node, self.network, refused, self.unexamined))
-            nodes[key] += 1
-            # two nodes may have one name
-            macs[key] += self.macs[node_name(node)] * (node_name(node) not in counted)
-            counted.add(node_name(node))
+        model = self.model.graph.node
+        for node, place in zip(model, places(model, self.network, refused, self.unexamined), strict=True):
+            nodes[node.op_type, place] += 1
+            macs[node.op_type, place] += self.macs[node_name(node)]
         order = sorted(nodes, key=lambda key: (key[0], list(PLACES).index(key[1])))
         return [{"op": op, "place": place, "nodes": nodes[op, place], "macs": macs[op, place]} for op, place in order]
 

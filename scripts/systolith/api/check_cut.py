@@ -14,6 +14,8 @@ from onnx import helper
 
 from systolith.compiler.frontend.operators import node_name
 
+from .check_places import owner
+
 __all__ = ["cut", "find"]
 
 _ONE = onnx.TensorShapeProto.Dimension(dim_value=1)
@@ -24,10 +26,9 @@ _QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 def find(model: onnx.ModelProto, name: str) -> int | None:
     """The index of the node that a refusal calls ``name``; None if there is none."""
     names = [node_name(node) for node in model.graph.node]
-    # the importer adds the output's name to a name that occurs twice, and the part's to that of a rewritten node
-    for candidate in (name, name.rpartition(":")[2], name.partition(":")[0]):
-        if candidate in names:
-            return names.index(candidate)
+    known = owner(name, names)
+    if known is not None:
+        return names.index(known)
     outputs = [index for index, node in enumerate(model.graph.node) if name in node.output]
     return outputs[0] if outputs else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 
@@ -13,7 +13,7 @@ from systolith.compiler.frontend.fold import static_shapes
 from systolith.compiler.frontend.operators import node_name
 from systolith.compiler.ir import Graph, Node
 
-__all__ = ["PLACES", "macs_of", "place_of"]
+__all__ = ["PLACES", "macs_of", "owner", "places"]
 
 PLACES = {
     "engine": "a layer of the program",
@@ -57,32 +57,54 @@ def _macs(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
     return math.prod(result) * (left[0] if transposed else left[-1])
 
 
-def place_of(node: onnx.NodeProto, network: Graph | None, refused: Collection[str], unknown: Collection[str]) -> str:
-    """A key of :data:`PLACES`.
+def owner(name: str, nodes: Collection[str]) -> str | None:
+    """The node that ``name`` stands for, or for a part of: parts have its name and, behind a colon, one of their own.
+
+    Names of nodes may have colons themselves, so that the longest that fits is meant.
+    """
+    while name not in nodes:
+        name, colon, _ = name.rpartition(":")
+        if not colon:
+            return None
+    return name
+
+
+def places(
+    nodes: Sequence[onnx.NodeProto], network: Graph | None, refused: Collection[str], unknown: Collection[str]
+) -> list[str]:
+    """A key of :data:`PLACES` for each node.
 
     Args:
-        node: of the model as it was read.
+        nodes: of the model as it was read, with names of their own.
         network: the integer network of what is left of the model; None if nothing is.
         refused: names of nodes with problems.
         unknown: names of nodes that were cut with them.
     """
-    name = node_name(node)
-    if name in refused:
-        return "refused"
-    if name in unknown or network is None:
-        return "unexamined"
+    names = {node_name(node) for node in nodes}
+    at_fault, lost = ({owner(name, names) for name in group} for group in (refused, unknown))
+    made: dict[str | None, list[Node]] = {}
+    for one in network.nodes if network else ():
+        made.setdefault(owner(one.name, names), []).append(one)
+
+    def place(node: onnx.NodeProto) -> str:
+        name = node_name(node)
+        if name in at_fault:
+            return "refused"
+        if network is None or name in lost:
+            return "unexamined"
+        return _place(node, network, made.get(name, []))
+
+    return [place(node) for node in nodes]
+
+
+def _place(node: onnx.NodeProto, network: Graph, made: Sequence[Node]) -> str:
+    """Where a node runs that became these nodes of the network, Views among them."""
     if node.op_type in _HOST:
         return "host"
-    own = [
-        made for made in network.nodes if made.op != "View" and made.name.partition(":")[0] == name.partition(":")[0]
-    ]
+    own = {one.op for one in made} - {"View"}
     if own:
-        return "table" if any(_is_table(made) for made in own) else "engine"
-    return "table" if any(_in_table(made, node.op_type) for made in network.nodes) else "folded"
-
-
-def _is_table(node: Node) -> bool:
-    return node.op == "QTable"
+        return "table" if "QTable" in own else "engine"
+    return "table" if any(_in_table(one, node.op_type) for one in network.nodes) else "folded"
 
 
 def _in_table(node: Node, op: str) -> bool:

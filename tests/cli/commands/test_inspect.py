@@ -33,6 +33,12 @@ def test_build_folder(small: SmallBuild, options: list[str], words: list[str]) -
         assert word in outcome.out
 
 
+def test_shapes_of_a_build_folder_are_fixed(small: SmallBuild) -> None:
+    outcome = run("inspect", small.folder, "--fix-shape", "input=1x2x4x4")
+    assert outcome.code == ExitCode.USAGE
+    assert "the shapes of a build folder are fixed" in " ".join(outcome.err.replace("│", " ").split())
+
+
 def test_tiles_of_a_model_file(small: SmallBuild) -> None:
     outcome = run("inspect", small.model, "--tiles")
     assert outcome.code == ExitCode.USAGE

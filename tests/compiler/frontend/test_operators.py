@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 from systolith.compiler.errors import UnsupportedModel
-from systolith.compiler.frontend.operators import COMPUTED, FOLDED, QUANTISERS, check_operators, node_name
+from systolith.compiler.frontend.operators import COMPUTED, FOLDED, QUANTISERS, check_operators, name_nodes, node_name
 
 
 def model(node: onnx.NodeProto) -> onnx.ModelProto:
@@ -19,6 +19,14 @@ def test_tables_are_disjoint_and_known_to_onnx() -> None:
 def test_name_falls_back_on_the_output() -> None:
     assert node_name(onnx.helper.make_node("Relu", ["x"], ["y"], name="n")) == "n"
     assert node_name(onnx.helper.make_node("Relu", ["x"], ["y"])) == "y"
+
+
+def test_nodes_of_one_name_are_told_apart() -> None:
+    given = [("n", "a"), ("n", "b"), ("", "c"), ("c", "d"), ("n:b", "e")]
+    nodes = [onnx.helper.make_node("Relu", ["x"], [output], name=name) for name, output in given]
+    graph = onnx.helper.make_graph(nodes, "g", [], [])
+    name_nodes(graph)
+    assert [node_name(node) for node in graph.node] == ["n", "n:b", "c", "c:d", "n:b:e"]
 
 
 def test_refuses_an_operator() -> None:

@@ -57,3 +57,19 @@ def test_refuses_scales_by_input_channel() -> None:
     y = m.node("ConvTranspose", m.start(1, 4, 4, 5), m.weight((4, 6, 3, 3), axis=0))
     with pytest.raises(UnsupportedModel, match=r"\(ConvTranspose\): weight scales on axis 0; accepted: on axis 1"):
         import_model(m.model(m.real(y)))
+
+
+def test_phases_do_not_take_the_names_of_other_tensors() -> None:
+    """TensorFlow's tensors are called ``name:0``."""
+    m = QdqModel(SEED)
+    x = m.start(1, 4, 4, 5)
+    first = m.real(m.conv(x, 4, 6, 3), 0.05)
+    whole = m.real(m.node("ConvTranspose", x, m.weight((4, 6, 3, 3), None), strides=[2, 2]), 0.1)
+    model = m.model(whole, m.real(m.conv(first, 6, 2, 1), 0.3))
+    quantised = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    for node, name in zip(quantised[1:3], ("up:1", "up"), strict=True):
+        for reader in model.graph.node:
+            reader.input[:] = [name if read == node.output[0] else read for read in reader.input]
+        node.output[0] = name
+    check(model, judged=3)
+    on_engine(model)

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from ..errors import ModelFileError, ShapeError
 from .batch_sizes import change_batch_sizes
 from .input_shapes import Shapes, fix_shapes, suggestion
-from .operators import check_operators
+from .operators import check_operators, name_nodes
 from .opset import opset_version
 from .qonnx import expand_qonnx
 from .qoperator import expand_qoperator
@@ -50,7 +50,7 @@ def read_model(path: Path, batch: int | None = 1, shapes: Shapes | None = None) 
 
 
 def open_model(path: Path) -> tuple[onnx.ModelProto, str]:
-    """The model in a file as it is, and what the ONNX checker has to say about it (empty: nothing).
+    """The model in a file, its nodes with names of their own, and what the ONNX checker has to say (empty: nothing).
 
     Raises:
         ModelFileError: missing, not ONNX, cut short, or of an operator set that is not read.
@@ -58,6 +58,7 @@ def open_model(path: Path) -> tuple[onnx.ModelProto, str]:
     complaint = _complaint(path)
     model = _load(path)
     _check_opset(model, path)
+    name_nodes(model.graph)
     return model, f"{path}: the ONNX checker refuses it: {complaint}" if complaint else ""
 
 

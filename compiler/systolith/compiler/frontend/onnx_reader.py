@@ -121,7 +121,9 @@ def _unique(nodes: list[Node]) -> list[Node]:
     seen: set[str] = set()
     result = []
     for node in nodes:
-        name = node.name if node.name not in seen else f"{node.name}:{node.outputs[0]}"
+        name = node.name
+        while name in seen:
+            name = f"{name}:{node.outputs[0]}"
         seen.add(name)
         result.append(replace(node, name=name))
     return result

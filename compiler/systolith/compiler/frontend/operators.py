@@ -18,6 +18,7 @@ __all__ = [
     "QONNX_DOMAINS",
     "QUANTISERS",
     "check_operators",
+    "name_nodes",
     "node_name",
     "unsupported_operators",
 ]
@@ -103,6 +104,15 @@ _DYNAMIC = ("ConvInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "Ma
 def node_name(node: onnx.NodeProto) -> str:
     """The node's name, or its first output's where the exporter gave it none."""
     return node.name or next((name for name in node.output if name), node.op_type)
+
+
+def name_nodes(graph: onnx.GraphProto) -> None:
+    """Tell nodes of one name, which ONNX allows, apart by their outputs, as refusals and reports have to; in place."""
+    seen: set[str] = set()
+    for node in graph.node:
+        while node_name(node) in seen:
+            node.name = f"{node_name(node)}:{next((name for name in node.output if name), node.op_type)}"
+        seen.add(node_name(node))
 
 
 def check_operators(model: onnx.ModelProto) -> None:

@@ -41,6 +41,6 @@ def _sum(walk: Walk, node: Node, activation: Activation, slope: Reals) -> Pendin
 
 def _below(walk: Walk, node: Node, activation: Activation) -> Activation:
     """The integers of ``min(x, 0)``."""
-    name = f"{node.outputs[0]}:below"
+    name = walk.fresh(f"{node.outputs[0]}:below")
     limited = replace(walk.rescaled(node, activation, (node.op,)), name=f"{node.name}:limit", high=0.0)
     return walk.rounded(limited, activation.qparams, name, name)

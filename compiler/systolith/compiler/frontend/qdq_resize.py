@@ -62,7 +62,7 @@ def _with_edges(walk: Walk, node: Node, source: Activation, filters: Filters) ->
         return source
     attributes = {"moves": gather_moves(range(channels), rows, columns), "fill": 0.0}
     wider = walk.layer("QMove", node, (source,), np.array([source.qparams.scale]), attributes)
-    name = f"{node.outputs[0]}:edges"
+    name = walk.fresh(f"{node.outputs[0]}:edges")
     return walk.rounded(wider.shaped((1, channels, len(rows), len(columns)), ":edges"), source.qparams, name, name)
 
 

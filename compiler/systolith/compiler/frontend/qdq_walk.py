@@ -76,21 +76,28 @@ class Walk:
         name = self._done.setdefault((source, qparams), output)
         if name not in self.tensors:
             self.tensors[name] = Tensor(name, pending.natural, qparams)
-            pending = settled(self._with_parts(pending, qparams, source, name), qparams, self.weight_bits)
+            pending = settled(self._with_parts(pending, qparams, name), qparams, self.weight_bits)
             taken = any(node.name == pending.name for node in self.nodes)
             unique = replace(pending, name=f"{pending.name}:{name}") if taken else pending
             self.nodes.append(unique.node(name, qparams))
             self.constants |= pending.node_constants(name, qparams)
         return Activation(name, pending.shape, qparams, real=False)
 
-    def _with_parts(self, pending: Pending, qparams: QParams, source: str, name: str) -> Pending:
+    def fresh(self, name: str) -> str:
+        """A name like this one that no tensor of the network has, nor one of the integer level so far."""
+        while name in self.source.tensors or name in self.tensors:
+            name += "'"
+        return name
+
+    def _with_parts(self, pending: Pending, qparams: QParams, name: str) -> Pending:
         """The result over its parts, once these are rounded; what only moves is limited before it does."""
         if not pending.parts:
             return pending
         moves, inputs = pending.op == "QMove", []
         for index, part in enumerate(pending.parts):
             limited = replace(part, low=pending.low, high=pending.high) if moves else part
-            inputs.append(self.rounded(limited, qparams, f"{source}:{index}", f"{name}:{index}").tensor)
+            own = self.fresh(f"{name}:{index}")
+            inputs.append(self.rounded(limited, qparams, own, own).tensor)
         whole = replace(pending, inputs=tuple(inputs), scales=np.full(len(inputs), qparams.scale))
         return replace(whole, low=-math.inf, high=math.inf) if moves else whole
 
