@@ -68,6 +68,13 @@ def test_constants_have_no_batch() -> None:
     assert [known[node.input[1]] for node in reshapes] == [[BATCH, -1], [1, -1]]
 
 
+def test_a_shape_has_no_batch(tmp_path: Path) -> None:
+    """Four sizes are not four samples."""
+    builder = ModelBuilder((BATCH, 2, 5, 6))
+    sizes = builder.add("Reshape", builder.add("Shape", "input"), builder.constant([4], np.int64))
+    agrees(builder, builder.add("Reshape", builder.add("Relu", "input"), sizes), tmp_path)
+
+
 def test_a_quantised_network(tmp_path: Path) -> None:
     m = QdqModel(3, opset=21)
     flat = m.node("Reshape", m.conv(m.start(BATCH, 2, 5, 6), 2, 3), m.constant(np.array([BATCH, 36])))

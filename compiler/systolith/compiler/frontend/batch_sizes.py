@@ -29,7 +29,8 @@ def change_batch_sizes(graph: onnx.GraphProto, inputs: Iterable[str], old: Colle
     """
     computed = set(inputs)
     for node in graph.node:
-        if computed.isdisjoint(node.input):
+        # the elements of a shape are no samples
+        if computed.isdisjoint(node.input) or node.op_type == "Shape":
             continue
         computed.update(node.output)
         place = _SIZES.get(node.op_type, len(node.input))
