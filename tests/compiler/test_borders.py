@@ -68,6 +68,8 @@ def test_wrong_values_are_refused() -> None:
     [
         HostStep("Softmax"),
         HostStep("Softmax", axis=3),
+        HostStep("LogSoftmax"),
+        HostStep("LogSoftmax", axis=2),
         HostStep("ArgMax", axis=2, keepdims=False),
         HostStep("ArgMax", select_last_index=True),
         HostStep("QuantizeLinear", QParams(1 / 256, -128)),
@@ -95,7 +97,7 @@ def test_the_text_shows_the_networks_own_zero_point() -> None:
     ],
 )
 def test_other_steps_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="host step must be Softmax, ArgMax"):
+    with pytest.raises(ValueError, match="host step must be Softmax, LogSoftmax, ArgMax"):
         HostStep.parse(text)
 
 
@@ -166,3 +168,10 @@ def test_a_float_level_graph_is_refused() -> None:
     graph = Graph("g", ("x",), ("x",), (), {"x": Tensor("x", (1, 2))})
     with pytest.raises(ValueError, match="tensor 'x' has no quantisation: not an integer-level graph"):
         engine_inputs(graph, {"x": np.zeros((1, 2))})
+
+
+def test_log_softmax_is_the_logarithm_and_does_not_underflow() -> None:
+    values = np.array([[1.0, 2.0, 500.0]], np.float32)
+    result = HostStep("LogSoftmax").run(values)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, [[-499, -498, 0]])

@@ -11,13 +11,14 @@ dequantised output.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import float_ops
 from .fixed_np import Ints
 from .ir import Graph, Node, QParams
 
@@ -37,10 +38,10 @@ __all__ = [
 Floats = NDArray[np.float32]
 Array = NDArray[Any]
 
-HOST_OPERATORS = ("ArgMax", "Softmax")
+HOST_OPERATORS = ("ArgMax", "LogSoftmax", "Softmax")
 """Operators that the host computes, at the end of a network."""
 
-_SOFTMAX = re.compile(r"Softmax(?:\(axis=(\d+)\))?")
+_SOFTMAX = re.compile(r"((?:Log)?Softmax)(?:\(axis=(\d+)\))?")
 _ARGMAX = re.compile(r"ArgMax\(axis=(\d+), keepdims=([01]), select_last_index=([01])\)")
 _QUANTISER = re.compile(r"(QuantizeLinear|DequantizeLinear)\(scale=([^,]+), zero_point=(-?\d+), dtype=(u?)int(\d+)\)")
 
@@ -90,7 +91,7 @@ def from_engine(codes: Ints, qparams: QParams, *, integer: bool) -> Array:
 
 @dataclass(frozen=True)
 class HostStep:
-    """One step of the host tail: Softmax, ArgMax, QuantizeLinear or DequantizeLinear."""
+    """One step of the host tail: Softmax, LogSoftmax, ArgMax, QuantizeLinear or DequantizeLinear."""
 
     op: str
     qparams: QParams | None = None
@@ -104,7 +105,7 @@ class HostStep:
 
     @classmethod
     def of(cls, node: Node) -> HostStep:
-        """A normalised Softmax or ArgMax as a step."""
+        """One of :data:`HOST_OPERATORS`, normalised, as a step."""
         given = node.attributes
         flags = (bool(given.get("keepdims", True)), bool(given.get("select_last_index", False)))
         return cls(node.op, None, given["axis"], *flags)
@@ -124,19 +125,19 @@ class HostStep:
     def parse(cls, text: str) -> HostStep:
         """The step that ``text`` shows; raises ValueError for anything else."""
         if match := _SOFTMAX.fullmatch(text):
-            return cls("Softmax", axis=int(match[1] or 1))
+            return cls(match[1], axis=int(match[2] or 1))
         if match := _ARGMAX.fullmatch(text):
             return cls("ArgMax", axis=int(match[1]), keepdims=match[2] == "1", select_last_index=match[3] == "1")
         if match := _QUANTISER.fullmatch(text):
             kind = QParams(float(match[2]), 0, int(match[5]), bool(match[4]))
             return cls(match[1], replace(kind, zero_point=int(match[3]) - kind.offset))
-        known = "Softmax, ArgMax(...), QuantizeLinear(...) or DequantizeLinear(...)"
+        known = "Softmax, LogSoftmax, ArgMax(...), QuantizeLinear(...) or DequantizeLinear(...)"
         raise ValueError(f"host step must be {known}, got {text!r}")
 
     def run(self, values: Array) -> Array:
         """The step on real numbers or, for DequantizeLinear, on the network's integers; axis 0 is the batch."""
-        if self.op == "Softmax":
-            return _softmax(values, self.axis)
+        if self.op in _OVER_AXIS:
+            return _OVER_AXIS[self.op](values, self.axis).astype(np.float32)
         if self.op == "ArgMax":
             return self._argmax(values)
         if self.qparams is None:
@@ -152,9 +153,10 @@ class HostStep:
         return np.asarray(values.shape[self.axis] - 1 - found if last else found, dtype=np.int64)
 
 
-def _softmax(values: Array, axis: int) -> Floats:
-    powers = np.exp(values - values.max(axis=axis, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=axis, keepdims=True), dtype=np.float32)
+_OVER_AXIS: Mapping[str, Callable[[Array, int], Array]] = {
+    "LogSoftmax": float_ops.log_softmax,
+    "Softmax": float_ops.softmax,
+}
 
 
 def run_host_tail(steps: Sequence[str], values: Array) -> Array:

@@ -22,6 +22,7 @@ __all__ = [
     "dequantize",
     "gemm",
     "integer_range",
+    "log_softmax",
     "max_pool",
     "padded_windows",
     "pool_counts",
@@ -161,6 +162,12 @@ def softmax(x: Floats, axis: int) -> Floats:
     """Softmax along one axis."""
     powers = np.exp(x - x.max(axis=axis, keepdims=True))
     return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
+
+
+def log_softmax(x: Floats, axis: int) -> Floats:
+    """The logarithm of :func:`softmax`, without its underflow."""
+    lowered = x - x.max(axis=axis, keepdims=True)
+    return np.asarray(lowered - np.log(np.exp(lowered).sum(axis=axis, keepdims=True)))
 
 
 def _along(value: Floats, axis: int, shape: Sizes, block: int) -> Floats:

@@ -165,5 +165,6 @@ _RULES: Mapping[str, Rule] = {
     "QuantizeLinear": _quantize,
     "Relu": lambda node, operands: np.maximum(operands[0], 0),
     "Reshape": _reshape,
+    "LogSoftmax": lambda node, operands: float_ops.log_softmax(operands[0], node.attributes["axis"]),
     "Softmax": lambda node, operands: float_ops.softmax(operands[0], node.attributes["axis"]),
 }

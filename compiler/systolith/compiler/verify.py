@@ -44,6 +44,7 @@ _FLOAT_ATTRIBUTES: Mapping[str, frozenset[str]] = {
     )
     | {"extrapolation_value"},
     "Slice": frozenset({"starts", "steps"}),
+    "LogSoftmax": frozenset({"axis"}),
     "Softmax": frozenset({"axis"}),
     "Transpose": frozenset({"perm"}),
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .borders import HostStep
+from .borders import HOST_OPERATORS, HostStep
 from .calibrate import choose_ranges
 from .choose_method import Chosen, Progress, no_progress, spread
 from .errors import QuantisationError
@@ -145,9 +145,9 @@ def narrow_weights(
 
 
 def _classifies(graph: Graph) -> bool:
-    """Whether the host takes the largest element of the first output: a Softmax or an ArgMax follows."""
+    """Whether the host takes the largest element of the first output: a Softmax or an ArgMax follows, or the like."""
     tail = graph.host_tail.get(graph.outputs[0], ())
-    return any(HostStep.parse(text).op in ("Softmax", "ArgMax") for text in tail)
+    return any(HostStep.parse(text).op in HOST_OPERATORS for text in tail)
 
 
 def _steps(mixer: _Mixer, judge: Judge, widths: Sequence[int], progress: Progress) -> list[_Step]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 
+from systolith.compiler.borders import HOST_OPERATORS
 from systolith.compiler.frontend.fold import static_shapes
 from systolith.compiler.frontend.operators import node_name
 from systolith.compiler.ir import Graph, Node
@@ -25,7 +26,7 @@ PLACES = {
 }
 """Where a node can run, and what that means."""
 
-_HOST = ("ArgMax", "QLinearSoftmax", "Softmax")
+_HOST = (*HOST_OPERATORS, "QLinearSoftmax")
 """Operators that only the host computes."""
 
 

@@ -23,12 +23,13 @@ def assert_equal_results(before: Graph, after: Graph) -> None:
         np.testing.assert_allclose(result, expected[old], rtol=1e-5, atol=1e-6)
 
 
-def test_final_softmax_goes_to_the_host() -> None:
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+def test_final_softmax_goes_to_the_host(op: str) -> None:
     builder = ModelBuilder((1, 3))
     logits = builder.add("Relu", "input")
-    before = read(builder, builder.add("Softmax", logits))
+    before = read(builder, builder.add(op, logits))
     after = split_tail(before)
-    assert (after.outputs, after.host_tail) == ((logits,), {logits: ("Softmax",)})
+    assert (after.outputs, after.host_tail) == ((logits,), {logits: (op,)})
     assert [node.op for node in after.nodes] == ["Relu"]
     assert_equal_results(before, after)
 

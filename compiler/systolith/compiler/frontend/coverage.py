@@ -30,6 +30,8 @@ class Coverage:
 
 _WINDOW = "rank 4, and rank 3 as one row; any strides, pads, auto_pad"
 
+_LAST = "last operator before an output, or before an ArgMax there; any axis but the batch"
+
 _LAYERS: Mapping[str, tuple[str, str]] = {
     "ArgMax": ("last operator before an output; any axis but the batch", "host tail"),
     "AveragePool": (f"{_WINDOW}, dilations, ceil_mode, count_include_pad", "engine"),
@@ -44,6 +46,7 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
     "GlobalAveragePool": ("rank 4 and 3", "engine"),
     "GlobalMaxPool": ("rank 4 and 3", "engine"),
     "Identity": ("", "folded"),
+    "LogSoftmax": (_LAST, "host tail"),
     "MatMul": ("constant right operand", "engine"),
     "MaxPool": (f"{_WINDOW}, dilations, ceil_mode; only the first output", "engine"),
     "Pad": ("constant, edge, reflect, wrap; not over the batch", "engine"),
@@ -59,7 +62,7 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
         "engine",
     ),
     "Slice": ("constant starts, ends, steps; not over the batch", "engine, or nothing where a view will do"),
-    "Softmax": ("last operator before an output, or before an ArgMax there; any axis but the batch", "host tail"),
+    "Softmax": (_LAST, "host tail"),
     "Split": ("as Slice", "engine, or nothing where a view will do"),
     "Squeeze": ("as Reshape", "folded"),
     "Transpose": ("height and width exchanged; of weights any", "engine"),

@@ -15,7 +15,7 @@ BatchNormalization                            the same with ``epsilon``, inferen
 Clip (attributes or inputs)                   Clip with ``min``, ``max`` (infinite where left out)
 Flatten, Reshape, Squeeze, Unsqueeze          Reshape with ``shape``, the static result, batch included
 Identity, Dropout                             Identity
-Softmax                                       Softmax with ``axis`` counted from the front
+Softmax, LogSoftmax                           the same with ``axis`` counted from the front
 QuantizeLinear, DequantizeLinear              the same with ``axis`` counted from the front; ``dtype`` where
                                               ``output_dtype`` is given, ``block_size`` where there are blocks
 ReduceMean, ArgMax                            see :mod:`.normalise_reduce`
@@ -179,7 +179,7 @@ _RULES: Mapping[str, Rule] = {
     "Relu": _plain,
     "Reshape": _reshape,
     "Resize": resize,
-    "Softmax": _softmax,
+    **dict.fromkeys(("LogSoftmax", "Softmax"), _softmax),
     "Squeeze": _reshape,
     "Unsqueeze": _reshape,
     "Upsample": resize,

@@ -40,6 +40,7 @@ _LAYERS = (
     "GlobalAveragePool",
     "GlobalMaxPool",
     "Identity",
+    "LogSoftmax",
     "MatMul",
     "MaxPool",
     "Pad",

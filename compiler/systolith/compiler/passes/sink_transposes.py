@@ -177,6 +177,6 @@ _RULES: Mapping[str, Callable[[Node, Perm], _Sunk]] = {
     "ReduceMean": _reduce,
     "Resize": _resize,
     "Slice": _slice,
-    "Softmax": _along_axis,
+    **dict.fromkeys(("LogSoftmax", "Softmax"), _along_axis),
 }
 """What becomes of each operator behind a Transpose."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leave what ends a network to the host: Softmax and ArgMax.
+"""Leave what ends a network to the host: Softmax, LogSoftmax and ArgMax.
 
-Before: ``Softmax`` and ``ArgMax`` nodes between a layer and outputs of the network, not over the batch.
+Before: such nodes between a layer and outputs of the network, not over the batch.
 After: the output is what they read; ``host_tail`` says by output what the host still has to do. Where one layer has
 several outputs behind it, copies (``Reshape`` to the same shape) tell them apart, under the outputs' own names.
 Refused: either anywhere else.
@@ -18,7 +18,7 @@ __all__ = ["split_tail"]
 
 
 def split_tail(graph: Graph) -> Graph:
-    """The graph up to its final Softmax and ArgMax nodes; raises UnsupportedModel for one that is not final."""
+    """The graph up to the final nodes that the host computes; raises UnsupportedModel for one that is not final."""
     if not any(node.op in HOST_OPERATORS for node in graph.nodes):
         return graph
     tails = {name: _tail(graph, name) for name in graph.outputs}
