@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -46,6 +47,16 @@ def test_what_follows_a_tensor_of_unknown_shape_is_lost() -> None:
     assert lost == ["c", "d"]
     assert names(rest.graph.node) == ["a"]
     assert names(rest.graph.output) == ["a_out"]
+
+
+def test_a_shape_becomes_no_output() -> None:
+    """What a cut Reshape read is a tensor and a shape; only the tensor is a result of the network."""
+    net = ModelBuilder((1, 3, 4))
+    x = net.add("Relu", "input", name="a")
+    sizes = net.add("Concat", net.add("Shape", x, name="s"), net.constant([1], np.int64), axis=0, name="c")
+    y = net.add("Relu", net.add("Reshape", x, sizes, name="r"), name="e")
+    rest, _ = cut(infer_shapes(net.model(y)), {3})
+    assert names(rest.graph.output) == ["e_out", "a_out"]
 
 
 def test_a_quantised_layer_goes_with_its_surroundings() -> None:

@@ -100,24 +100,25 @@ def _without(model: onnx.ModelProto, gone: Set[int], known: dict[str, onnx.Value
     read = {name for node in kept for name in node.input}
     lost = {name for index in gone for name in model.graph.node[index].output if name}
     result.graph.input.extend(_value(name, known) for name in sorted(lost & read))
-    result.graph.output.extend(_value(name, known) for name in _ends(model.graph, gone, made, read))
+    used = {name for node in kept if node.op_type != "Shape" for name in node.input}
+    result.graph.output.extend(_value(name, known) for name in _ends(model.graph, gone, made, used))
     return result
 
 
-def _ends(graph: onnx.GraphProto, gone: Set[int], made: Set[str], read: Set[str]) -> Iterator[str]:
-    """The outputs of what is left: the network's, and what only cut nodes read."""
+def _ends(graph: onnx.GraphProto, gone: Set[int], made: Set[str], used: Set[str]) -> Iterator[str]:
+    """The outputs of what is left: the network's, and what only cut nodes use."""
     own = [value.name for value in graph.output if value.name in made]
-    cut_off = {name for index in gone for name in graph.node[index].input if name in made and name not in read}
+    cut_off = {name for index in gone for name in graph.node[index].input if name in made and name not in used}
     yield from own
     yield from sorted(cut_off.difference(own) & _activations(graph))
 
 
 def _activations(graph: onnx.GraphProto) -> set[str]:
-    """Tensors that depend on an input."""
+    """Tensors that depend on the elements of an input: shapes do not."""
     constants = {tensor.name for tensor in graph.initializer}
     known = {value.name for value in graph.input} - constants
     for node in graph.node:
-        if known.intersection(node.input):
+        if node.op_type != "Shape" and known.intersection(node.input):
             known.update(node.output)
     return known
 
