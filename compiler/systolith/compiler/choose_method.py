@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .calibrate import choose_ranges
 from .ir import Graph
+from .match_outputs import OutputMatcher
 from .observe import Observation, observe
 from .passes.equalise import equalise
 from .quality import Judge
@@ -67,11 +68,14 @@ class _Bench:
     """What candidates share."""
 
     judge: Judge
+    matcher: OutputMatcher
     tried: dict[str, float] = field(default_factory=dict)
 
     def measure(self, name: str, graph: Graph, seen: Observation, config: QuantiseConfig) -> Chosen:
         """Quantise and measure one candidate."""
         network = quantise(graph, choose_ranges(graph, seen, config), config)
+        if any(config.reconstructs(node.name) for node in graph.nodes):
+            network = self.matcher.match(network, config)
         self.tried[name] = self.judge.quality(network, config).snr
         return Chosen(network, graph, config, self.tried[name], self.tried)
 
@@ -92,7 +96,8 @@ def quantise_measured(graph: Graph, data: Data, config: QuantiseConfig, progress
     progress("run the calibration samples", 0, 0)
     layers = [node.name for node in graph.nodes if config.reconstructs(node.name)]
     seen = observe(graph, data, layers)
-    bench = _Bench(Judge(graph, spread(data, MEASURED)))
+    few = spread(data, MEASURED)
+    bench = _Bench(Judge(graph, few), OutputMatcher(graph, few))
     open_config = config.with_(equalise="off") if config.equalise == "auto" else config
     if config.equalise == "on":
         graph, seen = _equalised(graph, seen, data, layers)

@@ -96,8 +96,8 @@ class Quality:
     """Share of the samples whose largest element is the label's, 0..1; None without labels."""
     lost: float
     """Expected loss of samples classified as wanted (as labelled, or as by the float network), -1..1. What happens to
-    the margin of the wanted class, by the spread of a sample's scores, is taken from all samples for each, so that few
-    samples tell small losses."""
+    the margin of the wanted class, by the spread of a sample's scores, is taken for each sample from all that are like
+    it, so that few samples tell small losses."""
 
     @property
     def snr(self) -> float:
@@ -125,6 +125,21 @@ def _margins(scores: Array, wanted: Array) -> Array:
     return np.asarray(own - others.max(axis=1))
 
 
+def _expected_loss(before: Array, after: Array, spread: Array) -> float:
+    """How many margins fewer are above zero, (B,) each, if to each had happened what happened to one like it.
+
+    A margin and its change count in units of ``spread``. Of all changes, those of margins that are about as wide are
+    the likeliest (a Gaussian kernel as wide as the margins vary): a network's outputs shrink and scatter with their
+    size, so that what happens to wide margins would say too much about narrow ones.
+    """
+    tiny = np.finfo(np.float64).tiny
+    margin, change = (values / np.maximum(spread, tiny) for values in (before, after - before))
+    distance = (margin[:, None] - margin[None, :]) / max(float(margin.std()), tiny)
+    weights = np.exp(-0.5 * distance**2)
+    kept = (weights * (margin[:, None] + change[None, :] > 0)).sum(axis=1) / weights.sum(axis=1)
+    return float((before > 0).mean() - kept.mean())
+
+
 class Judge:
     """Holds samples and the float network's answers to them."""
 
@@ -148,10 +163,7 @@ class Judge:
     def _lost(self, outputs: Outputs) -> float:
         wanted = classes(self.expected[self._first]) if self._labels is None else self._labels
         before, after = (_margins(values[self._first], wanted) for values in (self.expected, outputs))
-        spread = _rows(self.expected[self._first]).std(axis=1)
-        change = (after - before) / np.maximum(spread, np.finfo(np.float64).tiny)
-        kept = before[:, None] + change[None, :] * spread[:, None] > 0
-        return float((before > 0).mean() - kept.mean())
+        return _expected_loss(before, after, _rows(self.expected[self._first]).std(axis=1))
 
     def _correct(self, outputs: Outputs) -> float | None:
         return None if self._labels is None else float((classes(outputs[self._first]) == self._labels).mean())

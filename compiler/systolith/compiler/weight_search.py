@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from .borders import HOST_OPERATORS, HostStep
 from .calibrate import choose_ranges
+from .choose_method import MEASURED as MATCHED
 from .choose_method import Chosen, Progress, no_progress, spread
 from .errors import QuantisationError
 from .ir import Graph, Node
+from .match_outputs import OutputMatcher
 from .observe import observe
 from .quality import Judge, Quality
 from .quantise import quantise
@@ -50,6 +52,11 @@ class Allowance:
             raise QuantisationError(f"widths of weights {list(self.bits)}; accepted: some of 2, 4 and 8")
         if not 0 <= self.max_drop <= 100:
             raise QuantisationError(f"max-drop {self.max_drop}; accepted: 0..100 points")
+
+    @property
+    def widths(self) -> list[int]:
+        """The widths, the widest first."""
+        return sorted(set(self.bits), reverse=True)
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def narrow_weights(
     """Lower the bits of as many weights as the allowance permits.
 
     Args:
-        start: the network at the widest weights, all other options decided; layers with bits of their own keep them.
+        start: the network with all options but these decided; layers with bits of their own keep them.
         data: calibration samples, one array (B, ...) per input.
         allowance: the widths and the loss.
         labels: classes (B,) of the samples, if known.
@@ -122,7 +129,7 @@ def narrow_weights(
     Raises:
         QuantisationError: a width is wider than the engine's weights.
     """
-    widths = sorted(set(allowance.bits), reverse=True)
+    widths = allowance.widths
     judge = Judge(
         start.source, spread(data, MEASURED), None if labels is None else spread({"y": labels}, MEASURED)["y"]
     )
@@ -173,7 +180,8 @@ class _Mixer:
     """
 
     def __init__(self, start: Chosen, data: Data, widths: Sequence[int], progress: Progress) -> None:
-        self.config, self._source = start.config, start.source
+        self.config, self._source = start.config.with_(default_bits=widths[0]), start.source
+        self._matcher = OutputMatcher(start.source, spread(data, MATCHED))
         progress("run the calibration samples", 0, 0)
         names = [node.name for node in start.source.nodes if node.op in ("Conv", "Gemm")]
         self._seen = observe(start.source, data, names)
@@ -212,11 +220,15 @@ class _Mixer:
             if node.name in bits:
                 source = self._networks[bits[node.name]].constants
                 constants |= {other.attributes[role]: source[other.attributes[role]] for role in _ROLES}
-        return self._widest.with_(nodes=tuple(nodes), constants=constants)
+        return self._matched(self._widest.with_(nodes=tuple(nodes), constants=constants), bits)
 
     def chosen(self, bits: Mapping[str, int]) -> Chosen:
         """The network quantised anew with these widths."""
-        return Chosen(self._quantised(bits), self._source, self._with(bits), math.nan)
+        return Chosen(self._matched(self._quantised(bits), bits), self._source, self._with(bits), math.nan)
+
+    def _matched(self, network: Graph, bits: Mapping[str, int]) -> Graph:
+        config = self._with(bits)
+        return self._matcher.match(network, config) if any(map(config.reconstructs, bits)) else network
 
 
 _ROLES = ("weight", "bias", "factor")
