@@ -74,3 +74,10 @@ def test_a_single_output_never_changes_its_class() -> None:
     judge = Judge(graph, random_feeds(graph, 5))
     quality = judge.compare({graph.outputs[0]: np.zeros((5, 1))})
     assert (quality.agreement, quality.lost, quality.error) == (1.0, 0.0, 1.0)
+
+
+def test_scores_that_shrink_lose_no_class() -> None:
+    graph = network()
+    feeds = random_feeds(graph, 200)
+    scores = float_outputs(graph, feeds)[graph.outputs[0]]
+    assert Judge(graph, feeds).compare({graph.outputs[0]: 0.8 * scores}).lost == pytest.approx(0, abs=1e-6)

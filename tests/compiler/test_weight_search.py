@@ -45,12 +45,12 @@ def test_bytes_follow_from_the_bits() -> None:
 
 def test_narrows_what_does_not_matter() -> None:
     start, data = started(network())
-    found = narrow_weights(start, data, Allowance(max_drop=0.3))
+    found = narrow_weights(start, data, Allowance(max_drop=0.5))
     bits = found.chosen.config.layer_bits
     assert bits["matmul2"] == 4
     assert found.bytes <= 0.6 * found.bytes_before
     assert found.bytes == weight_bytes(found.chosen.network, 8)
-    assert found.drop <= 0.3
+    assert found.drop <= 0.5
     assert found.measure == "agreement"
 
 

@@ -73,9 +73,7 @@ class _Bench:
 
     def measure(self, name: str, graph: Graph, seen: Observation, config: QuantiseConfig) -> Chosen:
         """Quantise and measure one candidate."""
-        network = quantise(graph, choose_ranges(graph, seen, config), config)
-        if any(config.reconstructs(node.name) for node in graph.nodes):
-            network = self.matcher.match(network, config)
+        network = self.matcher.match(quantise(graph, choose_ranges(graph, seen, config), config), config)
         self.tried[name] = self.judge.quality(network, config).snr
         return Chosen(network, graph, config, self.tried[name], self.tried)
 

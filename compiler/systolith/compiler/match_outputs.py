@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ir import Graph, Node, QParams
+from .passes.affine import LAYERS
 from .passes.fuse_activation import activation_bounds
 from .quality import float_outputs, integer_outputs
 from .quantise_config import QuantiseConfig
@@ -40,11 +41,12 @@ class OutputMatcher:
     def __init__(self, source: Graph, data: Data) -> None:
         """``source`` is at float level, ``data`` has an array (B, ...) per input."""
         self._data, self._expected = data, float_outputs(source, data)
+        self._weighted = [node.name for node in source.nodes if node.op in LAYERS]
         layers = [node for node in source.nodes if node.op in ("Conv", "Gemm") and node.outputs[0] in source.outputs]
         self._layers = {node.name for node in layers if activation_bounds(node) == (-math.inf, math.inf)}
 
     def match(self, network: Graph, config: QuantiseConfig) -> Graph:
-        """Fit the layers without an activation that make the outputs of an integer network.
+        """Fit the layers without an activation that make outputs, where a layer's weights are reconstructed.
 
         Args:
             network: as quantisation made it of the float network, with the same names.
@@ -54,7 +56,9 @@ class OutputMatcher:
             QuantisationError: a sum can overflow the accumulator.
         """
         layers = [node for node in network.nodes if node.op == "QConv" and node.name in self._layers]
-        got = integer_outputs(network, self._data, config) if layers else {}
+        if not layers or not any(map(config.reconstructs, self._weighted)):
+            return network
+        got = integer_outputs(network, self._data, config)
         constants = dict(network.constants)
         for node in layers:
             values = got[node.outputs[0]]

@@ -96,8 +96,8 @@ class Quality:
     """Share of the samples whose largest element is the label's, 0..1; None without labels."""
     lost: float
     """Expected loss of samples classified as wanted (as labelled, or as by the float network), -1..1. What happens to
-    the margin of the wanted class, by the spread of a sample's scores, is taken for each sample from all that are like
-    it, so that few samples tell small losses."""
+    the margin of the wanted class, by the spread of a sample's scores, is taken from all samples for each, so that few
+    samples tell small losses."""
 
     @property
     def snr(self) -> float:
@@ -126,17 +126,14 @@ def _margins(scores: Array, wanted: Array) -> Array:
 
 
 def _expected_loss(before: Array, after: Array, spread: Array) -> float:
-    """How many margins fewer are above zero, (B,) each, if to each had happened what happened to one like it.
+    """How many margins fewer are above zero, (B,) each, if to each had happened what happened to any other.
 
-    A margin and its change count in units of ``spread``. Of all changes, those of margins that are about as wide are
-    the likeliest (a Gaussian kernel as wide as the margins vary): a network's outputs shrink and scatter with their
-    size, so that what happens to wide margins would say too much about narrow ones.
+    In units of ``spread``, margins become a factor of what they were and something besides. A factor common to all
+    changes no class: were it counted among what happens to a margin, wide ones would say too much about narrow ones.
     """
-    tiny = np.finfo(np.float64).tiny
-    margin, change = (values / np.maximum(spread, tiny) for values in (before, after - before))
-    distance = (margin[:, None] - margin[None, :]) / max(float(margin.std()), tiny)
-    weights = np.exp(-0.5 * distance**2)
-    kept = (weights * (margin[:, None] + change[None, :] > 0)).sum(axis=1) / weights.sum(axis=1)
+    first, second = (values / np.where(spread > 0, spread, 1.0) for values in (before, after))
+    scaled = first * float((first * second).sum()) / (float((first**2).sum()) or 1.0)
+    kept = scaled[:, None] + (second - scaled)[None, :] > 0
     return float((before > 0).mean() - kept.mean())
 
 

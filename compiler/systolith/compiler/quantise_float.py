@@ -59,9 +59,9 @@ def quantise_float(
     if allowance is None:
         chosen = quantise_measured(graph, data, config, progress)
         return Quantised(chosen.network, chosen.source, chosen.config, _decisions(chosen))
+    widest = config.with_(default_bits=allowance.widths[0])
     # What suits wide weights need not suit narrow ones, and most layers become narrow.
-    narrow = config.with_(default_bits=allowance.widths[:2][-1])
-    start = quantise_measured(graph, data, narrow, progress)
+    start = quantise_measured(graph, data, widest.with_(default_bits=allowance.widths[:2][-1]), progress)
     found = narrow_weights(start, data, allowance, labels, progress)
     chosen = found.chosen
     decisions = _decisions(chosen) | {"tried": _rounded(start.tried), "search": _search(found, allowance)}

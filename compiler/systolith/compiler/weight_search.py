@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choose the bits of each layer's weights: as few bytes as an allowed loss of quality permits.
 
-Each layer is first narrowed alone and the error at the network's outputs measured: its sensitivity. Then the layers are
-narrowed one after the other, the most bytes for the least error first, each step measured on the calibration samples
-and taken back if the network then loses more than allowed.
+If all may have the fewest bits, they have. Else each layer is narrowed alone and the error at the network's outputs
+measured: its sensitivity. Then the layers are narrowed one after the other, the most bytes for the least error first,
+each step measured on the calibration samples and taken back if the network then loses more than allowed. In all of
+them the outputs are matched to the float network's (:mod:`.match_outputs`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from .borders import HOST_OPERATORS, HostStep
 from .calibrate import choose_ranges
-from .choose_method import MEASURED as MATCHED
 from .choose_method import Chosen, Progress, no_progress, spread
 from .errors import QuantisationError
 from .ir import Graph, Node
@@ -33,6 +33,9 @@ Data = Mapping[str, NDArray[Any]]
 
 MEASURED = 512
 """Samples that a loss is measured on, at most."""
+
+RANKED = 64
+"""Samples that layers are ranked by and that outputs are matched on, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,25 +133,34 @@ def narrow_weights(
         QuantisationError: a width is wider than the engine's weights.
     """
     widths = allowance.widths
-    judge = Judge(
-        start.source, spread(data, MEASURED), None if labels is None else spread({"y": labels}, MEASURED)["y"]
-    )
+    known = None if labels is None else spread({"y": labels}, MEASURED)["y"]
+    judge = Judge(start.source, spread(data, MEASURED), known)
     scale = _Scale(judge, classifies=_classifies(start.source))
     mixer = _Mixer(start, data, widths, progress)
-    bits = dict.fromkeys(mixer.layers, widths[0])
-    limit = scale.drop(judge.quality(mixer.network(bits), start.config)) + allowance.max_drop
-    for index, step in enumerate(steps := _steps(mixer, judge, widths, progress)):
-        progress("narrow the layers", index, len(steps))
-        tried = bits | {step.layer: step.bits}
-        # A layer that could not be narrowed by one width is not tried at the next.
-        reachable = bits[step.layer] == widths[widths.index(step.bits) - 1]
-        if reachable and scale.drop(judge.quality(mixer.network(tried), start.config)) <= limit:
-            bits = tried
+    before = scale.drop(mixer.measured(judge, {}))
+    bits = _found(
+        mixer, lambda tried: scale.drop(mixer.measured(judge, tried)) - before <= allowance.max_drop, progress
+    )
     chosen = mixer.chosen(bits)
     quality = judge.quality(chosen.network, chosen.config)
-    before, after = (weight_bytes(network, widths[0]) for network in (mixer.network({}), chosen.network))
-    drop = scale.drop(quality) - limit + allowance.max_drop
-    return Narrowed(replace(chosen, snr=quality.snr), scale.name, drop, after, before)
+    sizes = (weight_bytes(network, widths[0]) for network in (chosen.network, mixer.network({})))
+    return Narrowed(replace(chosen, snr=quality.snr), scale.name, scale.drop(quality) - before, *sizes)
+
+
+def _found(mixer: _Mixer, permitted: Callable[[Mapping[str, int]], bool], progress: Progress) -> dict[str, int]:
+    """The bits of each layer."""
+    widths, bits = mixer.widths, dict.fromkeys(mixer.layers, mixer.widths[0])
+    progress("narrow all layers", 0, 1)
+    lowest = dict.fromkeys(mixer.layers, widths[-1])
+    if permitted(lowest):
+        return lowest
+    for index, step in enumerate(steps := _steps(mixer, progress)):
+        progress("narrow the layers", index, len(steps))
+        # A layer that could not be narrowed by one width is not tried at the next.
+        reachable = bits[step.layer] == widths[widths.index(step.bits) - 1]
+        if reachable and permitted(tried := bits | {step.layer: step.bits}):
+            bits = tried
+    return bits
 
 
 def _classifies(graph: Graph) -> bool:
@@ -157,17 +169,15 @@ def _classifies(graph: Graph) -> bool:
     return any(HostStep.parse(text).op in HOST_OPERATORS for text in tail)
 
 
-def _steps(mixer: _Mixer, judge: Judge, widths: Sequence[int], progress: Progress) -> list[_Step]:
+def _steps(mixer: _Mixer, progress: Progress) -> list[_Step]:
     """All steps, the cheapest byte first; those of a layer in order."""
-    plain = dict.fromkeys(mixer.layers, widths[0])
     steps = []
     for index, layer in enumerate(mixer.layers):
         progress("sensitivity of the layers", index, len(mixer.layers))
-        last, cost = widths[0], 0.0
-        for width in widths[1:]:
-            error = judge.quality(mixer.network(plain | {layer: width}), mixer.config).error
+        last, cost = mixer.widths[0], 0.0
+        for width in mixer.widths[1:]:
             saved = mixer.bytes_of(layer, last) - mixer.bytes_of(layer, width)
-            cost = max(cost, error / max(saved, 1))
+            cost = max(cost, mixer.measured(mixer.ranker, {layer: width}).error / max(saved, 1))
             steps.append(_Step(layer, width, saved, cost))
             last = width
     return sorted(steps, key=lambda step: step.cost)
@@ -181,7 +191,9 @@ class _Mixer:
 
     def __init__(self, start: Chosen, data: Data, widths: Sequence[int], progress: Progress) -> None:
         self.config, self._source = start.config.with_(default_bits=widths[0]), start.source
-        self._matcher = OutputMatcher(start.source, spread(data, MATCHED))
+        few = spread(data, RANKED)
+        self.widths, self.ranker = widths, Judge(start.source, few)
+        self._matcher = OutputMatcher(start.source, few)
         progress("run the calibration samples", 0, 0)
         names = [node.name for node in start.source.nodes if node.op in ("Conv", "Gemm")]
         self._seen = observe(start.source, data, names)
@@ -220,15 +232,16 @@ class _Mixer:
             if node.name in bits:
                 source = self._networks[bits[node.name]].constants
                 constants |= {other.attributes[role]: source[other.attributes[role]] for role in _ROLES}
-        return self._matched(self._widest.with_(nodes=tuple(nodes), constants=constants), bits)
+        return self._matcher.match(self._widest.with_(nodes=tuple(nodes), constants=constants), self._with(bits))
+
+    def measured(self, judge: Judge, bits: Mapping[str, int]) -> Quality:
+        """How good a mixture is."""
+        return judge.quality(self.network(bits), self.config)
 
     def chosen(self, bits: Mapping[str, int]) -> Chosen:
         """The network quantised anew with these widths."""
-        return Chosen(self._matched(self._quantised(bits), bits), self._source, self._with(bits), math.nan)
-
-    def _matched(self, network: Graph, bits: Mapping[str, int]) -> Graph:
         config = self._with(bits)
-        return self._matcher.match(network, config) if any(map(config.reconstructs, bits)) else network
+        return Chosen(self._matcher.match(self._quantised(bits), config), self._source, config, math.nan)
 
 
 _ROLES = ("weight", "bias", "factor")
