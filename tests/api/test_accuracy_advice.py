@@ -50,7 +50,17 @@ def test_symmetric_activations_are_named() -> None:
 
 def test_wider_activations_help_where_weights_are_fine() -> None:
     found, _ = advice(QuantiseConfig(method="mse", weight_bits=12, act_bits=6))
-    assert found[0].how == "an arch with act_bits=12, acc_bits=36"
+    assert found[0].how == "an arch with act_bits=12, acc_bits=36, tables=0, dynamic_weights=false"
+
+
+def test_a_network_that_needs_tables_keeps_its_activations() -> None:
+    builder = ModelBuilder((1, 6))
+    hidden = builder.add("Tanh", builder.add("MatMul", "input", builder.weights(6, 12)))
+    graph = prepare_float(read(builder, builder.add("MatMul", hidden, builder.weights(12, 4))))
+    data, config = random_feeds(graph, 40), QuantiseConfig(method="mse", act_bits=6, tables=8)
+    found = advise(graph, data, data, config, 0.0, [], lambda step, done, total: None)
+    assert found
+    assert not any("act_bits" in item.how for item in found)
 
 
 def test_gains_are_sorted_and_worth_it() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from systolith.compiler.choose_method import Progress, quantise_measured
-from systolith.compiler.errors import QuantisationError
+from systolith.compiler.errors import QuantisationError, UnsupportedModel
 from systolith.compiler.ir import Graph
 from systolith.compiler.layer_noise import LayerNoise
 from systolith.compiler.quality import Judge
@@ -69,7 +69,7 @@ def advise(
         try:
             chosen = quantise_measured(graph, calibration, options)
             gain = judge.quality(chosen.network, chosen.config).snr - snr
-        except QuantisationError:
+        except (QuantisationError, UnsupportedModel):
             continue
         if gain >= _WORTH:
             found.append(Advice(change, _how(how, chosen.config, config), gain))
@@ -98,5 +98,7 @@ def _trials(config: QuantiseConfig, worst: Sequence[LayerNoise]) -> Iterator[tup
             how = f"--layer-weights {layer.name}={config.weight_bits}"
             yield f"{config.weight_bits}-bit weights for layer {layer.name}", how, config.with_(layer_bits=bits)
     if config.act_bits < 12:
-        wide = config.with_(act_bits=12, acc_bits=min(64, config.acc_bits + 4))
-        yield "activations of 12 bits", f"an arch with act_bits=12, acc_bits={wide.acc_bits}", wide
+        # what an engine can have with activations of 8 bits only has to go
+        wide = config.with_(act_bits=12, acc_bits=min(64, config.acc_bits + 4), tables=0)
+        how = f"an arch with act_bits=12, acc_bits={wide.acc_bits}, tables=0, dynamic_weights=false"
+        yield "activations of 12 bits", how, wide
