@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from systolith.compiler.errors import UnsupportedModel
+from systolith.spec.arch import PRESETS
 from tests.support.qdq_models import QdqModel, check, import_model, on_engine
 
 SEED = 59
@@ -96,6 +98,33 @@ def test_means(axes: list[int], keepdims: int) -> None:
     m = QdqModel(SEED)
     graph = check(m.model(m.real(m.node("ReduceMean", m.start(*SHAPE), axes=axes, keepdims=keepdims), 0.04)), judged=1)
     assert [node.op for node in graph.nodes] == ["QPool"]
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (lambda m, x: m.node("Pad", x, integers(m, 0, 0, 4, 0, 0, 1), m.constant(np.float32(1.5))), (1, 4, 16)),
+        (lambda m, x: m.node("Pad", x, integers(m, 0, 1, 2, 0, 0, 0), mode="reflect"), (1, 5, 13)),
+        (
+            lambda m, x: m.node(
+                "Slice", x, integers(m, 1, 9), integers(m, 4, -12), integers(m, 1, 2), integers(m, 1, -2)
+            ),
+            (1, 3, 5),
+        ),
+        (lambda m, x: m.node("Concat", x, m.node("Relu", x), axis=1), (1, 8, 11)),
+        (lambda m, x: m.node("Concat", x, m.real(m.node("Tanh", x), 0.01), axis=2), (1, 4, 22)),
+        (lambda m, x: m.node("Resize", x, "", m.constant(np.array([1, 1, 2], np.float32)), mode="nearest"), (1, 4, 22)),
+        (lambda m, x: m.node("Resize", x, "", m.constant(np.array([1, 1, 2], np.float32)), mode="linear"), (1, 4, 22)),
+        (lambda m, x: m.node("ReduceMean", x, axes=[2], keepdims=1), (1, 4, 1)),
+        (lambda m, x: m.node("ReduceMean", x, axes=[2], keepdims=0), (1, 4)),
+    ],
+)
+def test_sequences(build: Build, shape: tuple[int, ...]) -> None:
+    m = QdqModel(SEED)
+    y = m.real(build(m, m.start(1, 4, 11)), 0.0617, 5)
+    model = m.model(y)
+    assert check(model).tensors[y].shape == shape
+    on_engine(model, replace(PRESETS["4x4"], tables=4))
 
 
 def unlike_integers(m: QdqModel, x: str) -> str:

@@ -29,8 +29,8 @@ _MOST_MOVES = 256
 def _operand(walk: Walk, node: Node, name: str) -> Activation:
     activation = walk.in_shape(node, walk.activation(node, name))
     for shape in (activation.shape, walk.source.tensors[node.outputs[0]].shape):
-        if len(shape) not in (2, 4):
-            raise refuse(node, f"a tensor of shape {list(shape)}", "shapes (N, C) and (N, C, H, W)")
+        if not 2 <= len(shape) <= 4:
+            raise refuse(node, f"a tensor of shape {list(shape)}", "shapes (N, C), (N, C, L) and (N, C, H, W)")
     return activation
 
 
@@ -61,8 +61,8 @@ def _holds(qparams: QParams, value: float) -> bool:
 
 def gathered(walk: Walk, node: Node, indices: Sequence[Sequence[int]], fill: float | None = None) -> Value:
     """A selection of elements by axis, batch first."""
-    channels, rows, columns = [*indices[1:], (0,), (0,)][:3]
-    return _moved(walk, node, [_operand(walk, node, node.inputs[0])], gather_moves(channels, rows, columns), fill)
+    rows, columns = ((0,), (0,), *indices[2:])[-2:]
+    return _moved(walk, node, [_operand(walk, node, node.inputs[0])], gather_moves(indices[1], rows, columns), fill)
 
 
 def interleaved(
@@ -83,7 +83,8 @@ def concat(walk: Walk, node: Node) -> Value:
     if len({operand.real for operand in operands}) > 1:
         raise refuse(node, "it puts integers and real numbers together", "all of one kind")
     sizes = [image_shape(operand.shape) for operand in operands]
-    return _moved(walk, node, operands, concat_moves(sizes, node.attributes["axis"] - 1))
+    axis = node.attributes["axis"] - len(operands[0].shape)
+    return _moved(walk, node, operands, concat_moves(sizes, 0 if node.attributes["axis"] == 1 else axis))
 
 
 def take(walk: Walk, node: Node) -> Value:
@@ -128,13 +129,14 @@ def transpose(walk: Walk, node: Node) -> Value:
 
 
 def reduce_mean(walk: Walk, node: Node) -> Value:
-    """Means over height, width or both as an average pool."""
+    """Means over height, width or both, or over the length of a sequence, as an average pool."""
     operand = walk.in_shape(node, walk.real(node))
     axes, keepdims = tuple(node.attributes["axes"]), node.attributes["keepdims"]
-    if len(operand.shape) != 4 or not {*axes} <= {2, 3} or not (keepdims or axes == (2, 3)):
-        accepted = "axes of height and width of a map; with keepdims=1 also one of them"
+    inner = tuple(range(2, len(operand.shape)))
+    if not {*axes} <= {*inner} or not (keepdims or axes == inner):
+        accepted = "axes of height and width of a map, or of a length; with keepdims=1 also one of them"
         raise refuse(node, f"axes {list(axes)}, keepdims {keepdims:d} of {list(operand.shape)}", accepted)
-    kernel = tuple(size if axis in axes else 1 for axis, size in zip((2, 3), operand.shape[2:], strict=True))
+    kernel = (1, *(operand.shape[axis] if axis in axes else 1 for axis in inner))[-2:]
     window = {"mode": "average", "kernel": kernel, "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
     attributes = {**window, "count_include_pad": False}
     pending: Pending = walk.layer("QPool", node, (operand,), np.array(operand.qparams.scale), attributes)
