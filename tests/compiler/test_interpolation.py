@@ -59,12 +59,20 @@ def test_filters_do_what_the_operator_does(scales: tuple[float, float], coordina
         ((1, 3, 6, 4), (1, 3, 9, 4), "half_pixel"),
         ((1, 3, 6, 4), (1, 3, 12, 8), "align_corners"),
         ((1, 3, 6, 4), (1, 6, 6, 4), "half_pixel"),
-        ((1, 3, 6), (1, 3, 12), "half_pixel"),
+        ((1, 3), (1, 3), "half_pixel"),
     ],
 )
 def test_what_is_no_regular_filter(before: tuple[int, ...], after: tuple[int, ...], coordinate: str) -> None:
     scales = [new / old for old, new in zip(before, after, strict=True)]
     assert interpolation(before, after, scales, rule(coordinate=coordinate)) is None
+
+
+def test_a_sequence_is_one_row() -> None:
+    filters = interpolation((1, 3, 6), (1, 3, 12), (1, 1, 2), rule())
+    assert filters is not None
+    x = np.random.default_rng(5).normal(size=(1, 6))
+    expected = resize(x, [None, 12], (1, 2), [(0.0, 1.0)] * 2, rule())
+    np.testing.assert_allclose(applied(x, filters), expected, atol=1e-5)
 
 
 def test_the_nearest_elements() -> None:

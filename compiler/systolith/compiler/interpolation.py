@@ -66,10 +66,11 @@ Filters = tuple[Filter, Filter]
 def interpolation(
     before: Sequence[int], after: Sequence[int], scales: Sequence[float], rule: ResizeRule
 ) -> Filters | None:
-    """The resizing of a map (N, C, H, W) as two filters; None if it is none of that kind."""
-    if len(before) != 4 or before[1] != after[1]:
+    """The resizing of a map (N, C, H, W) or sequence (N, C, L) as two filters; None if it is none of that kind."""
+    if len(before) not in (3, 4) or before[1] != after[1]:
         return None
-    down, across = (_filter(*sizes, rule) for sizes in zip(before[2:], after[2:], scales[2:], strict=True))
+    inner = [(1, 1, 1.0), *zip(before[2:], after[2:], scales[2:], strict=True)][-2:]
+    down, across = (_filter(*sizes, rule) for sizes in inner)
     return None if down is None or across is None else (down, across)
 
 

@@ -47,11 +47,12 @@ def operand(builder: Builder, node: Node, name: str) -> Tensor:
 
 
 def check_rank(builder: Builder, node: Node) -> None:
-    """Refuse a node whose input or output is neither a vector nor a map."""
+    """Refuse a node whose input or output is neither a vector nor a sequence nor a map."""
     for name in (*node.inputs[:1], *node.outputs):
-        if len(builder.graph.tensors[name].shape) not in (2, 4):
+        if not 2 <= len(builder.graph.tensors[name].shape) <= 4:
             shape = list(builder.graph.tensors[name].shape)
-            raise builder.refuse(node, f"tensor {name!r} has shape {shape}", "shapes (N, C) and (N, C, H, W)")
+            accepted = "shapes (N, C), (N, C, L) and (N, C, H, W)"
+            raise builder.refuse(node, f"tensor {name!r} has shape {shape}", accepted)
 
 
 def emit_move(
@@ -83,9 +84,9 @@ def gathered(builder: Builder, node: Node, indices: Sequence[Sequence[int]]) -> 
 
 
 def _spatial(indices: Sequence[Sequence[int]]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
-    """Channels, rows and columns; a vector has one of the latter."""
-    channels, rows, columns = [*indices[1:], (0,), (0,)][:3]
-    return channels, rows, columns
+    """Channels, rows and columns; a sequence is one row, a vector one pixel."""
+    rows, columns = ((0,), (0,), *indices[2:])[-2:]
+    return indices[1], rows, columns
 
 
 def concat(builder: Builder, node: Node) -> None:
@@ -94,7 +95,8 @@ def concat(builder: Builder, node: Node) -> None:
     sources = [operand(builder, node, name) for name in node.inputs]
     scales = [builder.params(source.name).scale for source in sources]
     builder.define(node.outputs[0], builder.factor_scale(max(scales)))
-    moves = concat_moves([image_shape(source.shape) for source in sources], node.attributes["axis"] - 1)
+    axis, rank = node.attributes["axis"], len(sources[0].shape)
+    moves = concat_moves([image_shape(source.shape) for source in sources], 0 if axis == 1 else axis - rank)
     emit_move(builder, node, sources, moves)
 
 
@@ -225,14 +227,15 @@ def fixed_conv(
 
 
 def reduce_mean(builder: Builder, node: Node) -> None:
-    """``ReduceMean`` over height and width as an average pool, over channels as a convolution with ones."""
+    """``ReduceMean`` over height, width or length as an average pool, over channels as a convolution with ones."""
     check_rank(builder, node)
     source, axes = operand(builder, node, node.inputs[0]), node.attributes["axes"]
     channels, *size = image_shape(source.shape)
-    kernel = tuple(length if axis in axes else 1 for axis, length in zip((2, 3), size, strict=True))
+    last = range(len(source.shape) - 2, len(source.shape))
+    kernel = tuple(length if axis in axes else 1 for axis, length in zip(last, size, strict=True))
     left = tuple(length // taken for length, taken in zip(size, kernel, strict=True))
     if image_shape(builder.graph.tensors[node.outputs[0]].shape) != (1 if 1 in axes else channels, *left):
-        raise builder.refuse(node, f"axes {list(axes)} without keepdims", "keepdims=1, or means over height and width")
+        raise builder.refuse(node, f"axes {list(axes)} without keepdims", "keepdims=1, or means over all but channels")
     if 1 in axes:
         weight = np.ones((1, channels, *kernel), dtype=np.int64)
         least = builder.factor_scale(builder.params(source.name).scale / weight.size)

@@ -50,7 +50,7 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
     "MatMul": ("constant right operand", "engine"),
     "MaxPool": (f"{_WINDOW}, dilations, ceil_mode; only the first output", "engine"),
     "Pad": ("constant, edge, reflect, wrap; not over the batch", "engine"),
-    "ReduceMean": ("height, width, in float networks also channels", "engine"),
+    "ReduceMean": ("height, width, length, in float networks also channels", "engine"),
     "Relu": ("", "folded, or engine where no layer is before it"),
     "Reshape": (
         "in front of a Gemm or MatMul, or between (N, C) and (N, C, 1, 1)",

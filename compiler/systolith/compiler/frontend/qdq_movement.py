@@ -83,8 +83,8 @@ def concat(walk: Walk, node: Node) -> Value:
     if len({operand.real for operand in operands}) > 1:
         raise refuse(node, "it puts integers and real numbers together", "all of one kind")
     sizes = [image_shape(operand.shape) for operand in operands]
-    axis = node.attributes["axis"] - len(operands[0].shape)
-    return _moved(walk, node, operands, concat_moves(sizes, 0 if node.attributes["axis"] == 1 else axis))
+    axis, rank = node.attributes["axis"], len(operands[0].shape)
+    return _moved(walk, node, operands, concat_moves(sizes, 0 if axis == 1 else axis - rank))
 
 
 def take(walk: Walk, node: Node) -> Value:
@@ -131,12 +131,16 @@ def transpose(walk: Walk, node: Node) -> Value:
 def reduce_mean(walk: Walk, node: Node) -> Value:
     """Means over height, width or both, or over the length of a sequence, as an average pool."""
     operand = walk.in_shape(node, walk.real(node))
-    axes, keepdims = tuple(node.attributes["axes"]), node.attributes["keepdims"]
-    inner = tuple(range(2, len(operand.shape)))
-    if not {*axes} <= {*inner} or not (keepdims or axes == inner):
-        accepted = "axes of height and width of a map, or of a length; with keepdims=1 also one of them"
-        raise refuse(node, f"axes {list(axes)}, keepdims {keepdims:d} of {list(operand.shape)}", accepted)
-    kernel = (1, *(operand.shape[axis] if axis in axes else 1 for axis in inner))[-2:]
+    axes, rank = node.attributes["axes"], len(operand.shape)
+    channels, *size = image_shape(operand.shape)
+    last = range(rank - 2, rank)
+    kernel = tuple(length if axis in axes else 1 for axis, length in zip(last, size, strict=True))
+    left = tuple(length // taken for length, taken in zip(size, kernel, strict=True))
+    if 1 in axes or image_shape(walk.source.tensors[node.outputs[0]].shape) != (channels, *left):
+        problem = f"axes {list(axes)}, keepdims {node.attributes['keepdims']:d} of {list(operand.shape)}"
+        raise refuse(
+            node, problem, "axes of height and width of a map, or of a length; with keepdims=1 also one of them"
+        )
     window = {"mode": "average", "kernel": kernel, "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
     attributes = {**window, "count_include_pad": False}
     pending: Pending = walk.layer("QPool", node, (operand,), np.array(operand.qparams.scale), attributes)

@@ -35,8 +35,7 @@ def resize(walk: Walk, node: Node) -> Value:
     rule, scales = ResizeRule.of(given), given["scales"]
     if rule.mode == "nearest":
         return gathered(walk, node, nearest_indices(before, after, scales, rule))
-    old, new, factors = ((*sizes[:2], *(1,) * (4 - len(sizes)), *sizes[2:]) for sizes in (before, after, scales))
-    filters = interpolation(old, new, factors, rule)
+    filters = interpolation(before, after, scales, rule)
     if filters is None:
         problem = f"it resizes {list(before)} to {list(after)}, {rule.mode} with coordinates {rule.coordinate!r}"
         accepted = "height and width times or by whole numbers, coordinates that give each pixel of a period the same "
