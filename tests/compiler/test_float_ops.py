@@ -101,6 +101,12 @@ def test_quantize_knows_every_width(name: str, low: int, high: int) -> None:
     assert codes.tolist() == [low, high]
 
 
+def test_an_odd_zero_point_turns_ties_where_it_is_added_first() -> None:
+    x, zero = np.array([0.5, 1.5, -0.5, 1.4]), np.array(1, np.int8)
+    assert float_ops.quantize(x, np.array(1.0), zero, 0).tolist() == [1, 3, 1, 2]
+    assert float_ops.quantize(x, np.array(1.0), zero, 0, ties_with_zero=True).tolist() == [2, 2, 0, 2]
+
+
 def test_quantizers_work_in_blocks() -> None:
     """The last block may be cut short."""
     x, scale, zero = np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 0.5]]), np.array([[0, 1]], np.uint8)

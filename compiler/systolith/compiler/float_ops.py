@@ -185,10 +185,16 @@ def integer_range(dtype: np.dtype[Any]) -> tuple[int, int]:
     return (0, (1 << bits) - 1) if dtype.name.startswith("u") else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
-def quantize(x: Floats, scale: Floats, zero_point: NDArray[Any], axis: int, block: int = 0) -> Floats:
-    """QuantizeLinear to the zero point's integer type; the integers come back in the dtype of ``x``."""
+def quantize(
+    x: Floats, scale: Floats, zero_point: NDArray[Any], axis: int, block: int = 0, *, ties_with_zero: bool = False
+) -> Floats:
+    """QuantizeLinear to the zero point's integer type; the integers come back in the dtype of ``x``.
+
+    With ``ties_with_zero`` the zero point is added before rounding.
+    """
     offset = _along(zero_point.astype(x.dtype), axis, x.shape, block)
-    levels = np.rint(x / _along(scale, axis, x.shape, block)) + offset
+    steps = x / _along(scale, axis, x.shape, block)
+    levels = np.rint(steps + offset) if ties_with_zero else np.rint(steps) + offset
     return np.asarray(np.clip(levels, *integer_range(zero_point.dtype)))
 
 

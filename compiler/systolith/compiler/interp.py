@@ -141,7 +141,8 @@ def _quantize(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
     """Without a zero point the integers are those of ``dtype``, or of 8 bits and unsigned."""
     given = node.attributes
     zero_point = operands[2] if len(operands) > 2 else np.zeros((), given.get("dtype", "uint8"))
-    return float_ops.quantize(operands[0], operands[1], zero_point, given["axis"], given.get("block_size", 0))
+    block, ties = given.get("block_size", 0), given.get("ties_with_zero", False)
+    return float_ops.quantize(operands[0], operands[1], zero_point, given["axis"], block, ties_with_zero=ties)
 
 
 def _dequantize(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:

@@ -50,7 +50,7 @@ _FLOAT_ATTRIBUTES: Mapping[str, frozenset[str]] = {
 }
 """The float level: each operator and the attributes it must have."""
 
-_QUANTISER = frozenset({"dtype", "block_size"})
+_QUANTISER = frozenset({"dtype", "block_size", "ties_with_zero"})
 
 _FLOAT_OPTIONAL: Mapping[str, frozenset[str]] = {"DequantizeLinear": _QUANTISER, "QuantizeLinear": _QUANTISER}
 """Attributes that an operator of the float level has only where they say something."""

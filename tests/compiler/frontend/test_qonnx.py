@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def check(model: onnx.ModelProto, shape: tuple[int, ...], step: float, folder: P
     [(bits, signed, narrow) for bits in range(1, 9) for signed in (1, 0) for narrow in (0, 1) if bits > narrow],
 )
 def test_an_activation_of_any_width(bits: int, signed: int, narrow: int, tmp_path: Path) -> None:
-    zero = 2 * narrow
+    zero = narrow
     q = Qonnx()
     x = q.quant("x", 0.1, 8)
     step = 6 / 2**bits
@@ -237,10 +238,32 @@ def test_constants_are_rounded_with_their_zero_point(zero: int) -> None:
     assert codes.reshape(-1).tolist() == np.rint(numbers.reshape(-1) / 0.5 + zero).tolist()
 
 
-def test_refuses_activations_whose_ties_would_round_the_other_way() -> None:
+def odd_average(q: Qonnx) -> str:
+    return q.quant(q.node("AveragePool", q.quant("x", 0.3, 8), kernel_shape=[2, 2]), 0.3, 8, 3)
+
+
+def odd_halves(q: Qonnx) -> str:
+    y = q.node("Conv", q.quant("x", 0.5, 8), q.quant(q.constant(q.rng.normal(0, 1, (3, 3, 1, 1))), 0.25, 4))
+    return q.quant(y, 1, 8, -1)
+
+
+@pytest.mark.parametrize("build", [odd_average, odd_halves, lambda q: q.quant("x", 0.3, 8, 3)])
+def test_refuses_activations_whose_ties_would_round_the_other_way(
+    build: Callable[[Qonnx], str], tmp_path: Path
+) -> None:
     q = Qonnx()
-    with pytest.raises(UnsupportedModel, match=r"\(Quant\): an activation with zero point 3, odd, where a value halfw"):
-        expand_qonnx(q.model(q.quant(q.node("Relu", "x"), 0.5, 8, 3), (1, 3)))
+    message = r"\(QuantizeLinear\): zero point -?\d, odd, and values halfway between two integers, which round to even "
+    with pytest.raises(UnsupportedModel, match=f"{message}with it; accepted: odd zero points only where no value can"):
+        read(q.model(build(q), (1, 3, 4, 4)), tmp_path)
+
+
+def test_an_odd_zero_point_where_nothing_ties(tmp_path: Path) -> None:
+    q = Qonnx()
+    x = q.quant("x", 0.1, 8, 4)
+    y = q.quant(q.node("Conv", x, q.weight((4, 3, 3, 3), 8), pads=[1, 1, 1, 1]), 0.173, 8, 7)
+    z = q.quant(q.node("Conv", x, q.weight((4, 3, 1, 1), 8)), 0.19, 8, 1)
+    y = q.quant(q.quant(q.node("Add", y, z), 0.217, 8, -5), 0.217, 8, -5)
+    check(q.model(y, (1, 3, 6, 6)), (1, 3, 6, 6), 0.217, tmp_path)
 
 
 def test_refuses_scales_by_channel_of_an_activation(tmp_path: Path) -> None:

@@ -92,8 +92,8 @@ _QUANTISER = ("one scale per tensor; by axis for weights; int8, uint8, int16, ui
 _DIALECT_NOTES: Mapping[str, str] = {
     "BipolarQuant": "constant weights",
     "IntQuant": "as Quant",
-    "Quant": "1 to 8 bits, for biases up to 32; signed, narrow; rounding to nearest; scales by axis for weights; even "
-    "zero points of activations",
+    "Quant": "1 to 8 bits, for biases up to 32; signed, narrow; rounding to nearest; scales by axis for weights; odd "
+    "zero points of activations only where no value lies halfway between two integers",
     "Trunc": "nothing, as it rounds down",
 }
 

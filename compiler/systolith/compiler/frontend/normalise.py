@@ -17,7 +17,8 @@ Flatten, Reshape, Squeeze, Unsqueeze          Reshape with ``shape``, the static
 Identity, Dropout                             Identity
 Softmax, LogSoftmax                           the same with ``axis`` counted from the front
 QuantizeLinear, DequantizeLinear              the same with ``axis`` counted from the front; ``dtype`` where
-                                              ``output_dtype`` is given, ``block_size`` where there are blocks
+                                              ``output_dtype`` is given, ``block_size`` where there are blocks,
+                                              ``ties_with_zero`` from :mod:`.qonnx`
 ReduceMean, ArgMax                            see :mod:`.normalise_reduce`
 Concat, Slice, Split, Pad, Transpose          see :mod:`.normalise_movement`
 Resize, Upsample                              see :mod:`.normalise_resize`
@@ -147,8 +148,10 @@ def _quantiser(raw: RawNode) -> Node:
     (axis,) = raw.axes([raw.attributes.get("axis", 1)], max(len(raw.shape(raw.inputs[0])), 1))
     # the integers' type where no zero point says it (opset 21); 0 stands for left out
     code = int(raw.attributes.get("output_dtype", 0))
-    extra = {"dtype": onnx.helper.tensor_dtype_to_np_dtype(code).name} if code else {}
-    return raw.node({"axis": axis, **extra, **({"block_size": block} if block else {})})
+    extra: dict[str, Any] = {"dtype": onnx.helper.tensor_dtype_to_np_dtype(code).name} if code else {}
+    extra |= {"block_size": block} if block else {}
+    extra |= {"ties_with_zero": True} if raw.attributes.get("ties_with_zero", 0) else {}
+    return raw.node({"axis": axis, **extra})
 
 
 def _check_codes(raw: RawNode, codes: NDArray[Any] | None) -> None:

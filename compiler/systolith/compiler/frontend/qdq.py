@@ -26,8 +26,10 @@ from dataclasses import replace
 from ..borders import HOST_OPERATORS, HostStep, network_type
 from ..ir import Graph, Node, QParams, Tensor
 from ..passes.rewrite import prune
+from .qdq_bias import settled
 from .qdq_constants import QuantiserConstants, refuse, signed_qparams
 from .qdq_layers import LAYERS
+from .qdq_ties import may_tie
 from .qdq_values import Activation, ConstantCodes, FloatInput, FloatNumbers, HostTail, Pending, Value, Weights
 from .qdq_walk import Walk
 
@@ -100,6 +102,8 @@ def _quantise(walk: Walk, node: Node) -> Value:
     if isinstance(value, FloatNumbers):
         return ConstantCodes(constants.quantise(value.numbers))
     qparams = signed_qparams(constants, constants.dtype("uint8"))
+    if "ties_with_zero" in node.attributes:
+        _check_ties(walk, node, value, qparams)
     if isinstance(value, HostTail) and value.real:
         return HostTail(value.logits, (*value.steps, HostStep(node.op, qparams)), real=False)
     if isinstance(value, FloatInput):
@@ -110,6 +114,18 @@ def _quantise(walk: Walk, node: Node) -> Value:
             return replace(activation, real=False)
         value = walk.rescaled(node, activation, (node.op,))
     return walk.rounded(value, qparams, node.inputs[0], node.outputs[0])
+
+
+def _check_ties(walk: Walk, node: Node, value: Value, qparams: QParams) -> None:
+    """Refuse what rounds otherwise if the zero point comes first; integers of this quantisation do not round at all."""
+    if isinstance(value, Activation):
+        if value.qparams == qparams:
+            return
+        value = walk.rescaled(node, value, ())
+    if not isinstance(value, Pending) or may_tie(settled(value, qparams, walk.weight_bits), qparams.scale):
+        problem = f"zero point {qparams.zero_point + qparams.offset}, odd, and values halfway between two integers"
+        accepted = "odd zero points only where no value can lie there, so not of inputs"
+        raise refuse(node, f"{problem}, which round to even with it", accepted, "quantise activations symmetrically")
 
 
 def _quantise_input(walk: Walk, node: Node, value: FloatInput, qparams: QParams) -> Activation:

@@ -92,11 +92,15 @@ class QuantiserConstants:
         return Weights(shifted, self.scale, self.node.attributes["axis"])
 
     def quantise(self, numbers: Reals) -> NDArray[Any]:
-        """A float constant as ONNX quantises it: float32 division, ties to even, saturated; uint8 by default."""
+        """A float constant as ONNX quantises it: float32 division, ties to even, saturated; uint8 by default.
+
+        With the attribute ``ties_with_zero`` the zero point is added before rounding.
+        """
         dtype = np.dtype(self.dtype("uint8"))
         scale = self.along(numbers, self.scale).astype(np.float32)
-        steps = np.rint(numbers.astype(np.float32) / scale).astype(np.float64)
-        return np.asarray(np.clip(steps + self.along(numbers, self.zeros()), *integer_range(dtype)).astype(dtype))
+        steps, zeros = (numbers.astype(np.float32) / scale).astype(np.float64), self.along(numbers, self.zeros())
+        codes = np.rint(steps + zeros) if "ties_with_zero" in self.node.attributes else np.rint(steps) + zeros
+        return np.asarray(np.clip(codes, *integer_range(dtype)).astype(dtype))
 
 
 def signed_qparams(constants: QuantiserConstants, dtype: str) -> QParams:

@@ -4,7 +4,8 @@
 ``Quant(x, scale, zero, bits)`` means ``scale * (clip(round(x / scale + zero), lo, hi) - zero)``, where ``lo`` and
 ``hi`` follow from ``bits`` and the attributes ``signed`` and ``narrow`` (Pappalardo et al., *QONNX: Representing
 Arbitrary-Precision Quantized Neural Networks*, 2022). On activations it becomes QuantizeLinear, Clip (where the grid is
-narrower than the type) and DequantizeLinear; on constants the integers themselves and DequantizeLinear.
+narrower than the type) and DequantizeLinear; on constants the integers themselves and DequantizeLinear. QuantizeLinear
+adds the zero point after rounding: for an odd one it gets an attribute of ours, ``ties_with_zero``, which says not to.
 ``BipolarQuant(x, scale)`` of a constant means ``scale`` where x >= 0, else ``-scale``.
 """
 
@@ -123,14 +124,11 @@ def _dequantised(rewriter: Rewriter, codes: Array, scale: Array, grid: _Grid, ax
 
 def _activation_quant(rewriter: Rewriter) -> None:
     grid = _grid(rewriter, most=8)
-    if grid.zero % 2:
-        problem = f"an activation with zero point {grid.zero}, odd, where a value halfway between two integers"
-        problem += " would round the other way than by Quant's definition"
-        raise rewriter.refuse(problem, "even zero points of activations", "quantise activations symmetrically")
     scale, axis = _scale(rewriter)
     zero = np.full(scale.shape, grid.zero, grid.dtype)
     parameters = [rewriter.store("scale", scale), rewriter.store("zero", zero)]
-    codes = rewriter.add("codes", "QuantizeLinear", [rewriter.given(0), *parameters], **axis)
+    odd = {"ties_with_zero": 1} if grid.zero % 2 else {}
+    codes = rewriter.add("codes", "QuantizeLinear", [rewriter.given(0), *parameters], **axis, **odd)
     if not grid.fills_type:
         bounds = [rewriter.store(role, np.array(value, grid.dtype)) for role, value in _ends(grid)]
         codes = rewriter.add("limited", "Clip", [codes, *bounds])
