@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choose the bits of each layer's weights: as few bytes as an allowed loss of quality permits.
 
-If all may have the fewest bits, they have. Else each layer is narrowed alone and the error at the network's outputs
-measured: its sensitivity. Then the layers are narrowed one after the other, the most bytes for the least error first,
-each step measured on the calibration samples and taken back if the network then loses more than allowed. In all of
-them the outputs are matched to the float network's (:mod:`.match_outputs`).
+Each layer is first narrowed alone and the error at the network's outputs measured: its sensitivity. Layers that cost
+much for few bytes keep their bits. If all others may be narrowed together, they are. Else they are one after the other,
+the most bytes for the least error first, each step measured on the calibration samples and taken back if the network
+then loses more than allowed. In all of these networks the outputs are matched to the float network's
+(:mod:`.match_outputs`).
 """
 
 from __future__ import annotations
@@ -34,8 +35,12 @@ Data = Mapping[str, NDArray[Any]]
 MEASURED = 512
 """Samples that a loss is measured on, at most."""
 
-RANKED = 64
+RANKED = 32
 """Samples that layers are ranked by and that outputs are matched on, at most."""
+
+_DEAR = 4
+"""A layer keeps its bits where a byte costs so many times what it costs on average: the first and the last layer of
+most networks, whose few bytes are not worth what they cost even if that is allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +115,8 @@ class _Step:
     bits: int
     saved: int
     cost: float
-    """Error added, relative to the network at the widest widths."""
+    """Error added by a byte saved, relative to the network at the widest widths; not less than that of the step
+    before."""
 
 
 def narrow_weights(
@@ -149,15 +155,16 @@ def narrow_weights(
 
 def _found(mixer: _Mixer, permitted: Callable[[Mapping[str, int]], bool], progress: Progress) -> dict[str, int]:
     """The bits of each layer."""
-    widths, bits = mixer.widths, dict.fromkeys(mixer.layers, mixer.widths[0])
+    bits, steps = dict.fromkeys(mixer.layers, mixer.widths[0]), _steps(mixer, progress)
     progress("narrow all layers", 0, 1)
-    lowest = dict.fromkeys(mixer.layers, widths[-1])
-    if permitted(lowest):
-        return lowest
-    for index, step in enumerate(steps := _steps(mixer, progress)):
+    # Of a layer's steps the last stays.
+    fewest = bits | {step.layer: step.bits for step in steps}
+    if permitted(fewest):
+        return fewest
+    for index, step in enumerate(steps):
         progress("narrow the layers", index, len(steps))
         # A layer that could not be narrowed by one width is not tried at the next.
-        reachable = bits[step.layer] == widths[widths.index(step.bits) - 1]
+        reachable = bits[step.layer] == mixer.widths[mixer.widths.index(step.bits) - 1]
         if reachable and permitted(tried := bits | {step.layer: step.bits}):
             bits = tried
     return bits
@@ -170,17 +177,29 @@ def _classifies(graph: Graph) -> bool:
 
 
 def _steps(mixer: _Mixer, progress: Progress) -> list[_Step]:
-    """All steps, the cheapest byte first; those of a layer in order."""
-    steps = []
+    """The steps that are worth it, the cheapest byte first; those of a layer in order."""
+    steps, least = [], mixer.measured(mixer.ranker, {}).error
     for index, layer in enumerate(mixer.layers):
         progress("sensitivity of the layers", index, len(mixer.layers))
         last, cost = mixer.widths[0], 0.0
         for width in mixer.widths[1:]:
             saved = mixer.bytes_of(layer, last) - mixer.bytes_of(layer, width)
-            cost = max(cost, mixer.measured(mixer.ranker, {layer: width}).error / max(saved, 1))
+            cost = max(cost, (mixer.measured(mixer.ranker, {layer: width}).error - least) / max(saved, 1))
             steps.append(_Step(layer, width, saved, cost))
             last = width
-    return sorted(steps, key=lambda step: step.cost)
+    return sorted((step for step in steps if _is_worth_it(step, steps)), key=lambda step: step.cost)
+
+
+def _is_worth_it(step: _Step, steps: Sequence[_Step]) -> bool:
+    """Whether neither it nor a step before it is too dear."""
+    same = [other for other in steps if other.layer == step.layer and other.bits >= step.bits]
+    return all(other.cost <= _dearest(steps, other.bits) for other in same)
+
+
+def _dearest(steps: Sequence[_Step], bits: int) -> float:
+    """What a byte may cost at most where layers get so many bits."""
+    alike = [step for step in steps if step.bits == bits]
+    return _DEAR * sum(step.cost * step.saved for step in alike) / max(sum(step.saved for step in alike), 1)
 
 
 class _Mixer:
