@@ -54,3 +54,14 @@ def test_refuses_a_layer_that_is_not_there() -> None:
 def test_refuses_weights_wider_than_the_engine_s() -> None:
     with pytest.raises(QuantisationError, match=r"8-bit weights for all layers; accepted: 2\.\.4"):
         quantise_float(network(), {}, QuantiseConfig(weight_bits=4), Allowance(bits=(4, 8)))
+
+
+def test_a_search_decides_the_rest_with_narrow_weights() -> None:
+    graph = network()
+    data = random_feeds(graph, 20)
+    narrow = quantise_float(graph, data, QuantiseConfig(default_bits=4)).decisions
+    found = quantise_float(graph, data, QuantiseConfig(), Allowance(bits=(2, 4, 8), max_drop=1.0)).decisions
+    assert found["tried"] == narrow["tried"]
+    assert found["method"] == narrow["method"]
+    assert found["equalised"] == narrow["equalised"]
+    assert quantise_float(graph, data, QuantiseConfig()).decisions["tried"] != narrow["tried"]
