@@ -26,16 +26,19 @@ async def count(ctx: Any, dut: Counters, rng: random.Random, cycles: int) -> dic
     expected = dict.fromkeys(Counter, 0)
     cause = rng.choice(CAUSES)
     ctx.set(dut.running, 1)
+    before = 0
     for _ in range(cycles):
         cause = rng.choice([cause, cause, *CAUSES[:3]])
         pixel, work = rng.random() < 0.2, rng.randrange(50)
-        for port, value in ((dut.cause, cause), (dut.pixel, pixel), (dut.work, work)):
+        for port, value in ((dut.cause, cause), (dut.pixel, pixel), (dut.work, before)):
             ctx.set(port, value)
+        before = work
         expected[cause] += 1
         expected[Counter.CYCLES] += 1
         expected[Counter.WORK] += work * pixel
         await ctx.tick()
     ctx.set(dut.running, 0)
+    ctx.set(dut.work, before)
     await ctx.tick().repeat(3)
     return expected
 

@@ -138,8 +138,10 @@ class Bench:
         # a VECTOR's windows are no raster, whatever the field says
         raster = self.raster(loops)
         self.fields |= raster.fields() if arch.depthwise and self.kind != "matrix" else {}
+        await self.pulse(ctx, "clear")
         ctx.set(dut.fields, self.fields)
         ctx.set(dut.vector, self.vector)
+        await self.pulse(ctx, "arm")
         ctx.set(dut.start, 1)
         self.permit(ctx)
         assert (ctx.get(dut.busy), ctx.get(dut.issue.valid)) == (0, 0)
@@ -149,6 +151,13 @@ class Bench:
         if self.kind == "depthwise":
             return list(raster_windows(loops, start, raster))
         return list(windows(loops, start, self.vector))
+
+    async def pulse(self, ctx: Any, name: str) -> None:
+        """A cycle before a descriptor, with one input high."""
+        ctx.set(getattr(self.dut, name), 1)
+        self.permit(ctx)
+        await self.tick(ctx)
+        ctx.set(getattr(self.dut, name), 0)
 
     def raster(self, loops: list[Loop]) -> Raster:
         counts = [loop.count for loop in loops]

@@ -101,6 +101,16 @@ class Bench:
         ctx.set(self.dut.step_data, step)
         await ctx.tick()
 
+    async def begin(self, ctx: Any, following: Walk) -> None:
+        """From the end of the walk before to the first iteration."""
+        self.prepare(following)
+        for name in ("clear", "arm", "start"):
+            while self.rng.random() < self.stall:
+                await self.tick(ctx)
+            ctx.set(getattr(self.dut, name), 1)
+            await self.tick(ctx)
+            ctx.set(getattr(self.dut, name), 0)
+
     async def check(self, ctx: Any, present: Walk, following: Walk) -> None:
         """Compare every iteration of a walk that is prepared, taking each after random waits."""
         dut = self.dut
@@ -111,10 +121,7 @@ class Bench:
         ctx.set(dut.config, config_of(present.loops, present.row, present.col))
         ctx.set(dut.vector, vector := self.rng.randrange(2))
         ctx.set(dut.raster, raster := self.rng.randrange(2))
-        ctx.set(dut.start, 1)
-        self.prepare(following)
-        await self.tick(ctx)
-        ctx.set(dut.start, 0)
+        await self.begin(ctx, following)
         for y, x, first, last in walk(present.loops, present.row, present.col):
             while self.rng.random() < self.stall:
                 await self.tick(ctx)
@@ -122,10 +129,12 @@ class Bench:
             got = tuple(map(ctx.get, (dut.row, dut.col, dut.first, dut.last)))
             assert got == (wrapped(y), wrapped(x), first, last)
             assert tuple(map(ctx.get, (dut.pass_begins, dut.sum_begins, dut.sum_ends))) == (
-                not vector and not raster and first & 0b11 == 0b11,
+                begins := not vector and not raster and first & 0b11 == 0b11,
                 first & (inner := 0b111 if vector else 0b11100) == inner,
                 last & inner == inner,
             )
+            assert ctx.get(dut.block_begins) == (begins and first & inner == inner)
+            assert ctx.get(dut.vector_ends) == (vector and last & inner == inner)
             ctx.set(dut.advance, 1)
             await self.tick(ctx)
             ctx.set(dut.advance, 0)
@@ -157,9 +166,7 @@ def test_a_reset_in_mid_walk_starts_afresh() -> None:
     async def run(ctx: Any) -> None:
         ctx.set(dut.config, config_of([Loop(3, 1, 2)] * LOOPS, 5, 6))
         ctx.set(dut.advance, 1)
-        ctx.set(dut.start, 1)
-        await ctx.tick()
-        ctx.set(dut.start, 0)
+        await bench.begin(ctx, Walk.draw(bench.rng))
         await ctx.tick().repeat(20)
         assert ctx.get(dut.valid) == 1
         ctx.set(dut.advance, 0)

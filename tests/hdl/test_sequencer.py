@@ -153,7 +153,8 @@ class Bench:
 
     async def read_ahead(self, ctx: Any, touches: int) -> None:
         """From the rewinding until a run may begin; now and then the host interferes, and all begins anew."""
-        dut, cycles = self.dut, 1 + READ_CYCLES + sum(section_lines(self.arch).values())
+        # one cycle more to arm the nest
+        dut, cycles = self.dut, 1 + READ_CYCLES + sum(section_lines(self.arch).values()) + 1
         head = 1 + READ_CYCLES + section_lines(self.arch)[Section.HEAD]
         for left in range(touches, -1, -1):
             touched = self.rng.choice([0, 1, cycles, self.rng.randrange(cycles)]) if left else -1
@@ -161,12 +162,18 @@ class Bench:
                 ctx.set(dut.touched, cycle == touched)
                 assert (ctx.get(dut.running), ctx.get(dut.reload)) == (0, cycle == head)
                 assert ctx.get(dut.ready) == (cycle == cycles)
+                if cycle:  # in the first, what was begun before the host came may end
+                    clear = cycles - section_lines(self.arch)[Section.FRONT]
+                    self.check_arming(ctx, cycle == clear, cycle == cycles - 1)
                 if self.arch.narrow_weights and cycle >= head:
                     assert ctx.get(dut.narrow) == self.descriptors[0].narrow
                 await self.tick(ctx)
             if left:
                 await self.leave(ctx)
         assert (ctx.get(dut.running), ctx.get(dut.ready)) == (0, 1)
+
+    def check_arming(self, ctx: Any, clear: bool, arm: bool) -> None:
+        assert (ctx.get(self.dut.clear), ctx.get(self.dut.arm)) == (clear, arm)
 
     def section(self, index: int, section: Section) -> dict[str, int]:
         size = descriptor_words(self.arch)
@@ -193,6 +200,8 @@ class Bench:
         assert (ctx.get(dut.running), ctx.get(dut.ready)) == (cycle > RUN, cycle == RUN)
         assert ctx.get(dut.start) == any(one.start == cycle for one in story.times)
         assert ctx.get(dut.back_start) == any(one.back == cycle > RUN for one in story.times)
+        waits = [one.waits for one in story.times[1:]]
+        self.check_arming(ctx, cycle + section_lines(self.arch)[Section.FRONT] - 1 in waits, cycle in waits)
         assert ctx.get(dut.waiting) == (story.waiting(cycle) and not ctx.get(dut.start))
         for index, one in enumerate(story.times):
             if one.waits <= cycle < one.start:

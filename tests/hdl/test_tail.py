@@ -31,10 +31,14 @@ class Bench:
         self.cycle = 0
         self.stored = -1
         """The cycle of the last store of all that was issued."""
+        self.quiet = -1
+        """A cycle in which nobody asks."""
         self.unknown = 0
         """Descriptors whose last store has no time yet."""
 
     def ask(self, ctx: Any) -> None:
+        if self.cycle == self.quiet:
+            return
         left, free = max(0, self.stored - self.cycle), lead_free(self.arch)
         for lead in {left - 1, left, left + 1, 0, free - 1, free, self.rng.randrange(free)}:
             if 0 <= lead <= free:
@@ -50,6 +54,8 @@ class Bench:
         ctx.set(dut.draining, draining is not None)
         ctx.set(dut.pixels, rng.randrange(self.arch.acc_depth) if draining is None else draining - 1)
         await ctx.tick()
+        if ended:
+            self.quiet = self.cycle + 1
         if ended and (ended == "vector" or not self.arch.buffered):
             self.stored = self.cycle + drain_cycles(self.arch, vector=ended == "vector")
         elif ended:

@@ -36,24 +36,45 @@ class Bench:
         self.arch, self.rng, self.dut = arch, random.Random(seed), Tracker(arch=arch)
 
     async def begin(self, ctx: Any, raster: Raster) -> None:
-        """Before a descriptor the fields change bit by bit."""
+        """Before a descriptor the fields change bit by bit, and one may be read that does not begin."""
         for _ in range(self.rng.choice([0, 1, 4])):
             ctx.set(self.dut.fields, draw(self.rng, self.arch).fields())
             assert not ctx.get(self.dut.busy)
-            await ctx.tick()
+            await self.pulse(ctx, self.rng.choice(["clear", "arm", ""]))
+        await self.pulse(ctx, "clear")
         ctx.set(self.dut.fields, raster.fields())
-        ctx.set(self.dut.start, 1)
+        ctx.set(self.dut.raster, 1)
+        for name in ("arm", "start"):
+            await self.pulse(ctx, name)
+
+    async def pulse(self, ctx: Any, name: str) -> None:
+        """A cycle, with one input high."""
+        if name:
+            ctx.set(getattr(self.dut, name), 1)
         await ctx.tick()
-        ctx.set(self.dut.start, 0)
+        if name:
+            ctx.set(getattr(self.dut, name), 0)
+
+    async def pass_over(self, ctx: Any) -> None:
+        """A descriptor that is none of the tracker's."""
+        await self.pulse(ctx, "clear")
+        ctx.set(self.dut.raster, 0)
+        ctx.set(self.dut.fields, draw(self.rng, self.arch).fields())
+        for name in ("arm", "start", *("step" for _ in range(9))):
+            await self.pulse(ctx, name)
+            outputs = self.dut.busy, self.dut.candidate.emit, self.dut.candidate.start, self.dut.candidate.begin
+            assert [ctx.get(output) for output in outputs] == [0] * 4
 
     def check(self, ctx: Any, raster: Raster, window: int, busy: bool) -> None:
         candidate, expected = self.dut.candidate, raster.candidate(window)
         assert ctx.get(self.dut.busy) == busy, f"window {window} of {raster}"
         if expected is None or not busy:
-            assert (ctx.get(candidate.emit), ctx.get(candidate.start)) == (0, 0), f"window {window} of {raster}"
+            shown = [ctx.get(candidate[name]) for name in ("emit", "start", "begin")]
+            assert shown == [0] * 3, f"window {window} of {raster}"
             return
+        expected = expected | {"begin": int(expected["start"] and expected["first"])}
         # what is no output pixel has nothing to say but that
-        names = expected if expected["emit"] else ("emit", "start")
+        names = expected if expected["emit"] else ("emit", "start", "begin")
         got = {name: ctx.get(candidate[name]) for name in names}
         assert got == {name: expected[name] for name in names}, f"window {window} of {raster}"
 
@@ -86,6 +107,8 @@ def test_candidates_follow_the_windows(name: str, stall: float) -> None:
 
     async def run(ctx: Any) -> None:
         for _ in range(40):
+            if bench.rng.random() < 0.3:
+                await bench.pass_over(ctx)
             await bench.follow(ctx, stall)
 
     simulate(bench.dut, run)

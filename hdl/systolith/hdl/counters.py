@@ -30,7 +30,7 @@ class Counters(wiring.Component):
         running: In; count this cycle, under ``cause``.
         cause: In; a cause's number.
         pixel: In; an output pixel's last window of the last block is issued: count its ``work``.
-        work: In; useful MACs of such a pixel.
+        work: In; useful MACs of such a pixel, in the cycle after ``pixel``.
         select: In; the counter to read, when ``running`` has been low for three cycles.
         value: Out; one cycle later its value, zero-extended to a word. ``select`` must stay.
     """
@@ -55,7 +55,10 @@ class Counters(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         cycles = self._total(m, "cycles", self.running, 1)
-        work = self._total(m, "work_done", self.running & self.pixel, self.work)
+        # what is issued comes late
+        pixel = Signal(name="pixel_before")
+        m.d.sync += pixel.eq(self.running & self.pixel)
+        work = self._total(m, "work_done", pixel, self.work)
         cause = self._count_causes(m)
         with m.Switch(self.select):
             with m.Case(Counter.CYCLES):

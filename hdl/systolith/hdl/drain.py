@@ -52,25 +52,35 @@ class Drain(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        read, final, ends = Signal(), Signal(), Signal()
+        self._full, self._fresh = Signal(2, name="full"), Signal(name="fresh", init=1)
+        read, final, ends = Signal(), self._look_ahead(m), Signal()
         self._know_banks(m, read & final, ends)
         waiting = self._pace(m, read, final, ends)
         came = Signal()
         m.d.sync += came.eq(read)  # DRAIN_LATENCY: the memory's
         m.d.comb += [
             read.eq((self._full != 0) & ~waiting),
-            final.eq(self.bank.pixel == self.pixels),
             self.bank.en.eq(read),
             self.drained.eq(read & final),
-            self.draining.eq(read & ends & (self.bank.pixel == 0)),
+            self.draining.eq(read & ends & self._fresh),
             self.sums.valid.eq(came),
             self.sums.payload.eq(self.bank.line),
         ]
         return m
 
+    def _look_ahead(self, m: Module) -> Signal:
+        """Whether the next read is its bank's last: in a register, since there is a cycle between two reads.
+
+        A bank that is filled while none is full may be read in the cycle behind.
+        """
+        final = Signal(name="final")
+        idle = self._full == 0
+        m.d.sync += final.eq(Mux(idle, self.last == 0, self.bank.pixel == self.pixels))
+        return final
+
     def _know_banks(self, m: Module, done: Value, ends: Signal) -> None:
         """How many banks are full, which comes next, its last pixel, and whether its descriptor ends with it."""
-        self._full, filling = Signal(2, name="full"), Signal()
+        filling = Signal()
         m.d.sync += [
             self._full.eq(self._full + self.filled - done),
             filling.eq(filling ^ self.filled),
@@ -88,7 +98,7 @@ class Drain(wiring.Component):
         left, held = Signal(range(self._arch.lane_cycles)), Signal()
         with m.If(read):
             m.d.sync += left.eq(self._arch.lane_cycles - 1)
-            m.d.sync += self.bank.pixel.eq(Mux(final, 0, self.bank.pixel + 1))
+            m.d.sync += [self.bank.pixel.eq(Mux(final, 0, self.bank.pixel + 1)), self._fresh.eq(final)]
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         with m.If(read & final & ends):

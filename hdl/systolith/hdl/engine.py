@@ -126,6 +126,8 @@ class Engine(wiring.Component):
             sequencer.host_write.eq(port.write_program),
             sequencer.host_line.eq(port.line),
             sequencer.host_data.eq(port.data_program),
+            issue.clear.eq(sequencer.clear),
+            issue.arm.eq(sequencer.arm),
             issue.vector.eq(sequencer.vector),
             issue.fields.eq(sequencer.front),
             issue.bank.eq(sequencer.bank),

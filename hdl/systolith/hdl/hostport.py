@@ -79,6 +79,7 @@ class HostPort(wiring.Component):
         m = Module()
         self._space = Signal(range(len(Space)), reset_less=True)
         self._left = Signal(self._line_bits + 1, reset_less=True)
+        self._final_line = Signal(reset_less=True)  # one is left
         self._line = Signal(self._line_bits, reset_less=True)
         self._word = Signal(range(self._most_words(spaces(self._arch))))
         self._final_word = Signal()
@@ -133,10 +134,11 @@ class HostPort(wiring.Component):
         for command, state in (("WRITE_COUNT", "WRITE"), ("READ_COUNT", "READ")):
             with m.State(command):
                 m.d.comb += self.host_in.ready.eq(1)
-                m.d.sync += self._left.eq(self.host_in.payload)
+                count = self.host_in.payload[: len(self._left)]
+                m.d.sync += [self._left.eq(count), self._final_line.eq(count == 1)]
                 with m.If(self.host_in.valid):
                     m.next = state
-                    with m.If(self.host_in.payload[: len(self._left)] == 0):
+                    with m.If(count == 0):
                         m.next = "HEADER"
 
     def _write(self, m: Module) -> None:
@@ -154,9 +156,10 @@ class HostPort(wiring.Component):
         m.next = same_line
         m.d.sync += self._word.eq(self._word + 1)
         with m.If(self._final_word):
-            m.d.sync += [self._word.eq(0), self._line.eq(self._line + 1), self._left.eq(self._left - 1)]
+            m.d.sync += [self._word.eq(0), self._line.eq(self._line + 1)]
+            m.d.sync += [self._left.eq(self._left - 1), self._final_line.eq(self._left == 2)]
             m.next = next_line
-            with m.If(self._left == 1):
+            with m.If(self._final_line):
                 m.next = "HEADER"
 
     def _read(self, m: Module) -> None:
@@ -172,7 +175,7 @@ class HostPort(wiring.Component):
             # the activation memory's answer reaches its register
             m.next = "LOAD"
         with m.State("LOAD"):
-            self._answer(m, self._read_word(m), self._final_word & (self._left == 1), "SEND")
+            self._answer(m, self._read_word(m), self._final_word & self._final_line, "SEND")
         with m.State("SEND"):
             m.d.comb += self.host_out.valid.eq(1)
             with m.If(self.host_out.ready):

@@ -30,9 +30,11 @@ class Issue(wiring.Component):
     """Walks a descriptor's nest.
 
     Members:
-        vector, fields: In; the descriptor's kind and front section, stable from ``start`` and while ``busy``.
+        clear, arm: In; a descriptor will follow; ``vector`` and ``fields`` are there: once each, one after the other,
+            when not ``busy``.
+        vector, fields: In; the descriptor's kind and front section, stable from ``arm`` and while ``busy``.
         bank, step_write, step_loop, step_data: In; the loops' relative steps, for the nest.
-        start: In; a descriptor begins.
+        start: In; a descriptor begins, a cycle after ``arm`` or later.
         busy: Out; windows are left to issue, from one cycle after ``start``.
         weights_ready: In; the weights of the next pass are in place.
         operand_next, store_next: In; the next cycle's memory accesses of the retire stage.
@@ -52,6 +54,8 @@ class Issue(wiring.Component):
         super().__init__(
             narrow
             | {
+                "clear": In(1),
+                "arm": In(1),
                 "vector": In(1),
                 "fields": In(section_layout(arch, Section.FRONT)),
                 "bank": In(1),
@@ -82,8 +86,11 @@ class Issue(wiring.Component):
         self._configure(m, nest)
         final = self._tag(m, nest)
         pending = nest.valid
+        self._block_begins = Signal(name="block_begins")
         if self._arch.depthwise:
             pending = pending | self._track(m, nest, final)
+        else:
+            m.d.comb += self._block_begins.eq(nest.block_begins)
         issued = self._decide(m, pending, nest)
         m.d.comb += [self.busy.eq(pending), nest.start.eq(self.start), nest.advance.eq(issued)]
         self._tell(m, nest, issued, final)
@@ -94,6 +101,8 @@ class Issue(wiring.Component):
         for level in range(LOOPS):
             m.d.comb += nest.config.counts[level].eq(fields[f"loop{level}_count"])
         m.d.comb += [
+            nest.clear.eq(self.clear),
+            nest.arm.eq(self.arm),
             nest.config.row_start.eq(fields.row_start),
             nest.config.col_start.eq(fields.col_start),
             nest.vector.eq(self.vector),
@@ -136,15 +145,16 @@ class Issue(wiring.Component):
         """Where the window is one of a raster, the output candidate says what it means. Returns whether any is left."""
         m.submodules.tracker = tracker = Tracker(arch=self._arch)
         window, candidate, raster = self.issue.payload, tracker.candidate, Signal()
-        # in a register, since it is the first thing that the decision to issue depends on
-        starts_raster = self.fields.depthwise & ~self.vector
-        with m.If(self.start):
-            m.d.sync += raster.eq(starts_raster)
         m.d.comb += [
+            raster.eq(self.fields.depthwise & ~self.vector),
             tracker.fields.eq(self.fields),
-            tracker.start.eq(self.start & starts_raster),
+            tracker.clear.eq(self.clear),
+            tracker.arm.eq(self.arm),
+            tracker.raster.eq(raster),
+            tracker.start.eq(self.start),
             tracker.step.eq(self.issue.valid),
-            nest.raster.eq(starts_raster),
+            nest.raster.eq(raster),
+            self._block_begins.eq(nest.block_begins | candidate.begin),
             # the decision to issue hangs on it; the nest and the tracker are silent in each other's descriptors
             window.tag.start.eq(nest.pass_begins | candidate.start),
         ]
@@ -192,18 +202,19 @@ class Issue(wiring.Component):
     def _lanes_busy(self, m: Module, issued: Signal, nest: Nest) -> Value:
         """Whether the lanes cannot take a VECTOR's result yet, or a MATRIX block has no free bank of accumulators.
 
-        Whether a sum ends is asked of the nest, not of the window's tag, which a raster's candidate sets late.
+        It is asked of flags that nest and tracker have for it, not of the window's tag, which takes longer.
         """
-        arch, tag = self._arch, self.issue.payload.tag
+        arch, begins = self._arch, self._block_begins
         left, banks = Signal(range(arch.lane_cycles)), Signal(range(3), init=2)
-        with m.If(issued & self.vector & nest.sum_ends):
-            m.d.sync += left.eq(arch.lane_cycles - 1)
-        with m.Elif(left != 0):
-            m.d.sync += left.eq(left - 1)
-        begins = tag.start & tag.first
-        m.d.sync += banks.eq(banks + self.drained - (issued & begins))
-        busy = Signal(name="lanes_busy")
-        m.d.comb += busy.eq(Mux(self.vector, nest.sum_ends & (left != 0), begins & (banks == 0)))
+        resting, none = Signal(name="lanes_resting"), Signal(name="no_bank")
+        ends, takes, busy = issued & nest.vector_ends, issued & begins, Signal(name="lanes_busy")
+        m.d.sync += [
+            left.eq(Mux(ends, arch.lane_cycles - 1, left - (left != 0))),
+            resting.eq(ends | (left > 1)),
+            banks.eq(banks + self.drained - takes),
+            none.eq(~self.drained & (none | (takes & (banks == 1)))),
+        ]
+        m.d.comb += busy.eq((nest.vector_ends & resting) | (begins & none))
         return busy
 
     def _tell(self, m: Module, nest: Nest, issued: Signal, final: Signal) -> None:

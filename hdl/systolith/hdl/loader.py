@@ -70,7 +70,7 @@ class WeightLoader(wiring.Component):
                 "jump": In(1),
                 "target": In(line),
                 "hold": In(range(MIN_PASS)),
-                "ready": Out(1),
+                "ready": Out(1, init=1),
                 "weights": Out(flow(WeightPayload(arch))),
                 "host_write": In(1),
                 "host_line": In(line),
@@ -89,12 +89,13 @@ class WeightLoader(wiring.Component):
         """Cycles until the next pass may begin."""
         wait = max(self._arch.pass_lines, MIN_PASS) - 1
         left, lowered = Signal(range(wait + 1)), Signal(range(wait + 1))
-        m.d.comb += [self.ready.eq(left == 0), lowered.eq(Mux(self.ready, 0, left - 1))]
+        m.d.comb += lowered.eq(Mux(self.ready, 0, left - 1))
         again = self.again if self._arch.dynamic_weights else 0
         with m.If(self.restart | self.taken | again):
-            m.d.sync += left.eq(wait)
+            m.d.sync += [left.eq(wait), self.ready.eq(0)]
         with m.Else():
-            m.d.sync += left.eq(Mux(self.hold > lowered, self.hold, lowered))
+            m.d.sync += [left.eq(Mux(self.hold > lowered, self.hold, lowered))]
+            m.d.sync += self.ready.eq((self.hold == 0) & (lowered == 0))
 
     def _stream(self, m: Module) -> None:
         """A line a cycle until the pass is complete, such that weights and window reach the array together."""

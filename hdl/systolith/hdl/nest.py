@@ -2,9 +2,10 @@
 """The six-loop affine walk of the ISA: one iteration a cycle, two coordinates, no multiplication.
 
 At every step exactly one loop advances (the innermost one that is not at its last iteration); all loops inside it wrap,
-and its relative step is added to the coordinates. Counters run one iteration ahead of the coordinates, so that the
-comparison of a count and the addition of a step are in different cycles; and since only one step is needed at a time,
-the steps lie in two small memories.
+and its relative step is added to the coordinates. What is known of an iteration is known one ahead of its coordinates,
+and each counter is at the value that its loop will have next, so that the comparison of a count, the choice of a loop
+and the addition of a step are in different cycles; and since only one step is needed at a time, the steps lie in two
+small memories.
 """
 
 from __future__ import annotations
@@ -48,11 +49,13 @@ class Nest(wiring.Component):
     """Walks one loop nest after another.
 
     Members:
-        config: In; stable from ``start`` until the walk's last iteration has been taken.
+        clear: In; all loops to their end, that of no walk. Only when ``valid`` is low.
+        arm: In; all loops from there to their first iteration, once before each ``start``.
+        config: In; stable from ``arm`` until the walk's last iteration has been taken.
         bank: In; which of two sets of steps counts; stable from ``start`` to the walk's end.
         step_write, step_loop, step_data: In; set the relative steps of a loop, row in the lower word and column in the
             upper one, in the set that does not count.
-        start: In; begin a walk. Only when ``valid`` is low.
+        start: In; begin a walk, a cycle after ``arm`` or later.
         advance: In; take the present iteration. Without effect when ``valid`` is low.
         valid: Out; ``row``, ``col``, ``first`` and ``last`` describe an iteration. High one cycle after ``start``
             (:attr:`latency`) and from then on until the last iteration is taken.
@@ -61,6 +64,7 @@ class Nest(wiring.Component):
         pass_begins, sum_begins, sum_ends: Out; all pixel loops of a MATRIX, but for a ``raster`` (In, as ``config``),
             are at their first; all loops of a sum, for a ``vector`` (In, as ``config``) those of its window, are at
             their first, their last.
+        block_begins: Out; both of the first two. vector_ends: Out; the last, of a ``vector``.
     """
 
     def __init__(self, *, arch: Arch) -> None:
@@ -69,6 +73,8 @@ class Nest(wiring.Component):
             raise ValueError(f"coordinates must have at most {WORD_BITS} bits, got {arch.coord_bits}")
         super().__init__(
             {
+                "clear": In(1),
+                "arm": In(1),
                 "config": In(NestConfig(arch)),
                 "bank": In(1),
                 "step_write": In(1),
@@ -86,6 +92,8 @@ class Nest(wiring.Component):
                 "pass_begins": Out(1),
                 "sum_begins": Out(1),
                 "sum_ends": Out(1),
+                "block_begins": Out(1),
+                "vector_ends": Out(1),
             }
         )
         self._arch = arch
@@ -98,42 +106,63 @@ class Nest(wiring.Component):
     @outlined
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        load = Signal()
-        m.d.comb += load.eq(self.start | (self.valid & self.advance & ~self.last.all()))
+        load, more = Signal(name="load"), Signal(name="more")
+        # before the start of a walk all may move; that is one level of logic less behind ``advance``, which comes late
+        m.d.comb += load.eq(self.start | self.clear | self.arm | (self.advance & more))
         with m.If(self.start | self.advance):
-            m.d.sync += self.valid.eq(load)
-        following = self._count(m, load)
+            m.d.sync += self.valid.eq(self.start | more)
+        following, ends = self._count(m, load)
+        with m.If(load):
+            m.d.sync += more.eq(~ends)
         self._move(m, load, following)
         return m
 
-    def _count(self, m: Module, load: Signal) -> Signal:
-        """The counters, one iteration ahead, and the flags that leave them. Returns which loop advances next."""
+    def _count(self, m: Module, load: Signal) -> tuple[Signal, Value]:
+        """The counters and flags of the iteration ahead, and the flags that leave them.
+
+        Returns which loop advances behind that iteration, and whether none does.
+        """
         following = Signal(range(LOOPS))
         carry: Value = Const(1, 1)
         firsts, lasts = Signal(LOOPS), Signal(LOOPS)
         for level in range(LOOPS):
-            counter = Signal(self._arch.dim_bits, name=f"counter{level}")
-            at_first = Signal(init=1, name=f"at_first{level}")
-            at_last = Signal(name=f"at_last{level}")
-            m.d.comb += at_last.eq(counter == self.config.counts[level])
-            with m.If(load):
-                # a sum that holds where no carry comes, so that ``load``, which comes late, only has to enable
-                m.d.sync += [
-                    counter.eq(Mux(carry & at_last, 0, counter + carry)),
-                    at_first.eq(Mux(carry, at_last, at_first)),
-                ]
-                m.d.sync += [self.first[level].eq(at_first), self.last[level].eq(at_last)]
-            with m.If(carry & ~at_last):
+            with m.If(carry & ~lasts[level]):
                 m.d.comb += following.eq(level)
+            at_first, at_last = self._loop(m, level, load, carry)
             m.d.comb += [firsts[level].eq(at_first), lasts[level].eq(at_last)]
             carry = carry & at_last
+        self._flag(m, load, firsts, lasts)
+        return following, carry
+
+    def _loop(self, m: Module, level: int, load: Signal, carry: Value) -> tuple[Signal, Signal]:
+        """A loop's counter, at the value that comes next, and whether the one before is the first and the last."""
+        counter = Signal(self._arch.dim_bits, name=f"counter{level}")
+        at_first, at_last, ends = (Signal(name=f"{name}{level}") for name in ("at_first", "at_last", "ends"))
+        m.d.comb += ends.eq(counter == self.config.counts[level])
+        with m.If(load):
+            # a sum that holds where no carry comes, so that ``load``, which comes late, only has to enable
+            m.d.sync += [
+                counter.eq(Mux(self.clear | (carry & ends), 0, counter + carry)),
+                at_last.eq(self.clear | Mux(carry, ends, at_last)),
+                # not a multiplexer, which synthesis would make an enable of
+                at_first.eq((carry & at_last) | (~carry & at_first)),
+            ]
+        return at_first, at_last
+
+    def _flag(self, m: Module, load: Signal, firsts: Signal, lasts: Signal) -> None:
+        """What leaves with the coordinates."""
+        pixels, pass_sum, window = slice(0, 2), slice(2, 5), slice(0, 3)
+        pass_begins = firsts[pixels].all() & ~self.vector & ~self.raster
         with m.If(load):
             m.d.sync += [
-                self.pass_begins.eq(firsts[:2].all() & ~self.vector & ~self.raster),
-                self.sum_begins.eq(Mux(self.vector, firsts[:3].all(), firsts[2:5].all())),
-                self.sum_ends.eq(Mux(self.vector, lasts[:3].all(), lasts[2:5].all())),
+                self.first.eq(firsts),
+                self.last.eq(lasts),
+                self.pass_begins.eq(pass_begins),
+                self.block_begins.eq(pass_begins & firsts[pass_sum].all()),
+                self.sum_begins.eq(Mux(self.vector, firsts[window].all(), firsts[pass_sum].all())),
+                self.sum_ends.eq(Mux(self.vector, lasts[window].all(), lasts[pass_sum].all())),
+                self.vector_ends.eq(self.vector & lasts[window].all()),
             ]
-        return following
 
     def _move(self, m: Module, load: Signal, following: Signal) -> None:
         """The coordinates; both steps in one line, which takes fewer block RAMs than two memories."""

@@ -99,7 +99,7 @@ class Retire(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         coming, step, acc = self._split(m)
-        params = self._params(m, coming)
+        params = self._params(m, coming, step)
         operands = self._fetch_operands(m, step) if self._arch.residual else None
         elements = self._run_lanes(m, acc, params, operands)
         if self._arch.tables:
@@ -111,29 +111,31 @@ class Retire(wiring.Component):
         """A sum's steps, one cycle after it. Returns the next cycle's step, the present one, and its accumulators."""
         arch, incoming = self._arch, self.sums.payload
         coming, step = Signal(_Step), Signal(_Step)
-        left = Signal(range(arch.lane_cycles))
+        left, final = Signal(range(arch.lane_cycles)), Signal(name="final", init=int(arch.lane_cycles == 1))
         held = Signal(arch.cols * arch.acc_bits, reset_less=True)
         m.d.comb += [
             coming.eq(step),
             coming.valid.eq(step.valid & ~step.final),
             coming.first.eq(0),
-            coming.final.eq(left == 1),
+            # a register, and low when a sum comes that has several steps, since the sum comes late
+            coming.final.eq(final),
         ]
+        if arch.buffered:
+            m.d.sync += final.eq(Mux(self.sums.valid, arch.lane_cycles == 2, left == 2))
         with m.If(self.sums.valid):
             m.d.comb += [
                 coming.valid.eq(1),
                 coming.first.eq(1),
-                coming.final.eq(arch.lane_cycles == 1),
                 coming.advance.eq(incoming.advance),
             ]
             m.d.sync += [held.eq(incoming.data), left.eq(arch.lane_cycles - 1)]
         with m.Else():
-            m.d.sync += [held.eq(held >> (arch.lanes * arch.acc_bits)), left.eq(left - 1)]
+            m.d.sync += [held.eq(held >> (arch.lanes * arch.acc_bits)), left.eq(left - (left != 0))]
         m.d.sync += step.eq(coming)
         m.d.comb += self.operand_next.eq(coming.valid & coming.first & self.fields.residual if arch.residual else 0)
         return coming, step, held[: arch.lanes * arch.acc_bits]
 
-    def _params(self, m: Module, coming: Any) -> Value:
+    def _params(self, m: Module, coming: Any, step: Any) -> Value:
         """The parameter line of the present step; where steps wait for operands, of the one of the cycle before."""
         arch = self._arch
         memory = LineMemory(bits=self._line_bits, depth=arch.param_lines, unit=self._line_bits)
@@ -146,7 +148,8 @@ class Retire(wiring.Component):
             walker.start.eq(self.start),
             walker.step.eq(coming.valid),
             walker.final.eq(coming.final),
-            walker.advance.eq(coming.advance),
+            # the last of several steps is not the one with which the sum comes
+            walker.advance.eq(step.advance if arch.buffered else coming.advance),
             # always, so that a register behind it can be the block RAM's own
             memory.read_en.eq(1),
             memory.read_addr.eq(walker.address),
@@ -229,8 +232,9 @@ class Retire(wiring.Component):
             m.d.sync += steps[-1].eq(steps[-2])
         storing = steps[-1]
         walker = self._make_walker(m, "out", self.store_en, storing.advance)
+        # from a register, since the decision to issue depends on it
+        m.d.sync += self.store_next.eq(steps[-3].valid & steps[-3].final)
         m.d.comb += [
-            self.store_next.eq(steps[-2].valid & steps[-2].final),
             self.store_en.eq(storing.valid & storing.final),
             self.store_addr.eq(walker.address),
             self.store_data.eq(self._gather(m, elements)),

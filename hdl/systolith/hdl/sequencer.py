@@ -36,13 +36,14 @@ class Sequencer(wiring.Component):
         touched: In; the host reads or writes. Only when not ``running``, and two cycles before ``run`` or earlier.
         reload: Out; the program begins anew, and so do its weights: the first descriptor's head is read.
         narrow: Out; where weights may be narrow: the field of the first descriptor, from ``reload`` until the run.
+        clear: Out; the front section is being read, ``issuing`` is low. arm: Out; it is complete; each in one cycle.
         vector: Out; the descriptor that ``front`` belongs to is a VECTOR.
-        front: Out; fields for issue and fetch, stable from ``start`` until ``issuing`` is low.
+        front: Out; fields for issue and fetch, stable from ``arm`` until ``issuing`` is low.
         back: Out; fields for lanes and stores, stable from ``back_start`` until ``finished``.
         lead: Out; of the descriptor that waits to begin. allowed: In; it may.
         bank, step_write, step_loop, step_data: Out; the loops' relative steps, as :class:`~systolith.hdl.nest.Nest`
             takes them.
-        start: Out; the front fields are complete: begin. back_start: Out; so are the back fields.
+        start: Out; begin, a cycle after ``arm`` or later. back_start: Out; so are the back fields.
         issuing: In; ``front`` is still needed.
         finished: In; the last store of the descriptor that ``back`` belongs to is made in this cycle.
         waiting: Out; nothing is left to be issued before stores are made.
@@ -64,6 +65,8 @@ class Sequencer(wiring.Component):
                 "ready": Out(1),
                 "touched": In(1),
                 "reload": Out(1),
+                "clear": Out(1),
+                "arm": Out(1),
                 "vector": Out(1),
                 "front": Out(section_layout(arch, Section.FRONT)),
                 "back": Out(section_layout(arch, Section.BACK)),
@@ -102,6 +105,9 @@ class Sequencer(wiring.Component):
         m.d.sync += self._touched.eq(self.touched)
         with m.If(self.run):
             m.d.sync += self.running.eq(1)
+        starting = Signal(name="starting")
+        m.d.sync += [self.clear.eq(0), self.arm.eq(0), starting.eq(0)]
+        m.d.comb += self.start.eq(starting | self.run)
         with m.FSM(name="state"):
             with m.State("REWIND"):
                 m.d.comb += self._rewind.eq(1)
@@ -135,24 +141,24 @@ class Sequencer(wiring.Component):
                 self._heed_host(m)
             with m.State("FRONT"):
                 with m.If(~self.issuing):
-                    m.d.sync += self.vector.eq(head.op == Op.VECTOR)
+                    m.d.sync += [self.vector.eq(head.op == Op.VECTOR), self.clear.eq(index == 0)]
                     self._take(m, take, line, index, self.front, "WAIT")
                     with m.If(index == len(self.front.as_value()) // LINE_BITS - 1):
-                        m.d.sync += self.bank.eq(~self.bank)
+                        m.d.sync += [self.bank.eq(~self.bank), self.arm.eq(1)]
                         with m.If(~self.running):
                             m.next = "READY"
                 self._heed_host(m)
             with m.State("READY"):
-                m.d.comb += [self.ready.eq(1), self.start.eq(self.run)]
+                m.d.comb += self.ready.eq(~self.arm)
                 with m.If(self.run):
                     m.next = "HEAD"
                 self._heed_host(m)
             with m.State("WAIT"):
                 m.d.comb += self.waiting.eq(~self.allowed)
                 with m.If(self.allowed):
+                    m.d.sync += starting.eq(1)
                     m.next = "START"
             with m.State("START"):
-                m.d.comb += self.start.eq(1)
                 m.next = "HEAD"
         return m
 

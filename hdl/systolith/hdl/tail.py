@@ -24,7 +24,8 @@ class Tail(wiring.Component):
     accumulators are drained, only when the drain of the last block begins, until when no time is known.
 
     Members:
-        ended: In; the last window of a descriptor's last output pixel is issued. vector: In; it is a VECTOR.
+        ended: In; the last window of a descriptor's last output pixel is issued; it counts a cycle later, before the
+            next descriptor can ask. vector: In; it is a VECTOR.
         draining: In; the drain of a descriptor's last block begins, of ``pixels`` + 1 pixels (buffered accumulators).
         lead: In; the cycles that may be left. allowed: Out; no more than that are, or any number may.
     """
@@ -49,15 +50,18 @@ class Tail(wiring.Component):
         m = Module()
         arch = self._arch
         left, unknown = Signal(self._bits), Signal(2)
-        straight = self.ended & self.vector if arch.buffered else self.ended
+        # the decision to issue comes late
+        ended, vector = Signal(name="ended_before"), Signal(name="vector_before")
+        m.d.sync += [ended.eq(self.ended), vector.eq(self.vector)]
+        straight = ended & vector if arch.buffered else ended
         # counts down without an enable, which would wait for the decision to issue
         m.d.sync += left.eq(left - (left != 0))
         with m.If(straight):
-            cycles = [Const(drain_cycles(arch, vector=vector) - 1, self._bits) for vector in (False, True)]
-            m.d.sync += left.eq(Mux(self.vector, cycles[1], cycles[0]))
+            cycles = [Const(drain_cycles(arch, vector=which) - 2, self._bits) for which in (False, True)]
+            m.d.sync += left.eq(Mux(vector, cycles[1], cycles[0]))
         with m.Elif(self.draining):
             m.d.sync += left.eq(self.pixels * arch.lane_cycles + (DRAIN_LATENCY + store_cycles(arch) - 1))
         if arch.buffered:
-            m.d.sync += unknown.eq(unknown + (self.ended & ~self.vector) - self.draining)
+            m.d.sync += unknown.eq(unknown + (ended & ~vector) - self.draining)
         m.d.comb += self.allowed.eq((self.lead == lead_free(arch)) | ((unknown == 0) & (left <= self.lead)))
         return m

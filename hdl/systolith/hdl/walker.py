@@ -69,8 +69,6 @@ class Walker(wiring.Component):
         return m
 
     def _walk_steps(self, m: Module, following: Signal) -> None:
-        """The address runs ahead of its pixel."""
-        with m.If(self.start | (self.step & self.final)):
-            m.d.sync += self.address.eq(following)
-        with m.Elif(self.step):
-            m.d.sync += self.address.eq(self.address + 1)
+        """The address runs ahead of its pixel. The step comes late and only enables."""
+        with m.If(self.start | self.step):
+            m.d.sync += self.address.eq(Mux(self.start | self.final, following, self.address + 1))
