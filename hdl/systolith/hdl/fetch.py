@@ -132,21 +132,21 @@ class Fetch(wiring.Component):
         """
         arch, where = self._arch, self.issue.payload
         low = clog2(arch.window)
-        right = Signal(signed(arch.coord_bits + 2))
-        m.d.comb += right.eq(self.config.row_len - where.col)
-        row_inside, begun, beginning, going_on, ending = (
-            Signal(name=name, reset_less=True) for name in ("row_inside", "begun", "beginning", "going_on", "ending")
+        # in a register: the subtraction is a cycle of its own
+        right = Signal(signed(arch.coord_bits + 2), name="right", reset_less=True)
+        row_inside, begun, beginning = (
+            Signal(name=name, reset_less=True) for name in ("row_inside", "begun", "beginning")
         )
-        before, left = (Signal(low, name=name, reset_less=True) for name in ("before", "left"))
+        before = Signal(low, name="before", reset_less=True)
         m.d.sync += [
+            right.eq(self.config.row_len - where.col),
             row_inside.eq((where.row >= 0) & (where.row < self.config.plane)),
             begun.eq(where.col >= 0),
             beginning.eq(where.col[low:].all()),
             before.eq(where.col[:low]),
-            going_on.eq((right >= 0) & right[low:-1].any()),
-            ending.eq((right >= 0) & ~right[low:-1].any()),
-            left.eq(right[:low]),
         ]
+        far, left = right[low:-1].any(), right[:low]
+        going_on, ending = ~right[-1] & far, ~right[-1] & ~far
         starts = [begun | (beginning & (before >= arch.window - lane)) for lane in range(arch.window)]
         stays = [going_on | (ending & (lane < left)) for lane in range(arch.window)]
         lanes = Cat(row_inside & start & stay for start, stay in zip(starts, stays, strict=True))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -66,26 +66,34 @@ class Multiplier(wiring.Component):
             middle = Signal.like(self.product, name="middle", reset_less=True)
             m.d.sync += middle.eq(a * b)
             return middle
-        level = [self._chain(m, a, b, first) for first in range(0, len(b), CHAIN)]
+        level = [self._chain(m, self._begin(m, first), a, b, first) for first in range(0, len(b), CHAIN)]
         shift = CHAIN
         while len(level) > 1:
             pairs = [_add_shifted(level[index], level[index + 1], shift) for index in range(0, len(level) - 1, 2)]
             level, shift = pairs + level[2 * len(pairs) :], 2 * shift
         return level[0]
 
-    def _chain(self, m: Module, a: Signal, b: Signal, first: int) -> Value:
-        """``a`` times the bits of ``b`` from ``first`` on, as far as one chain goes, in a register.
+    def _begin(self, m: Module, first: int) -> Signal:
+        """``a`` times one bit of ``b``, in a register beside theirs: the choice before the first addition."""
+        is_sign = self._is_sign(first)
+        chosen = Signal(signed(len(self.a) + is_sign), name=f"chosen{first}", reset_less=True)
+        m.d.sync += chosen.eq(Mux(self.b[first], -self.a if is_sign else self.a, 0))
+        return chosen
+
+    def _is_sign(self, index: int) -> bool:
+        return self._b_signed and index == len(self.b) - 1
+
+    def _chain(self, m: Module, high: Value, a: Signal, b: Signal, first: int) -> Value:
+        """``a`` times the bits of ``b`` from ``first`` on, as far as one chain goes, in a register; ``high`` is ``a``
+        times the first of them.
 
         Sum and choice share a logic cell: where the bit is clear the old value is taken and the carry does not matter.
         """
         done: list[Value] = []
-        high: Value = Const(0, signed(1))
-        for index in range(first, min(first + CHAIN, len(b))):
-            if index > first:
-                done, high = [*done, high[0]], high[1:].as_signed()
+        for index in range(first + 1, min(first + CHAIN, len(b))):
+            done, high = [*done, high[0]], high[1:].as_signed()
             step = Signal(signed(len(a) + 1), name=f"chain{first}_{len(done)}")
-            is_sign = self._b_signed and index == len(b) - 1
-            m.d.comb += step.eq(Mux(b[index], high - a if is_sign else high + a, high))
+            m.d.comb += step.eq(Mux(b[index], high - a if self._is_sign(index) else high + a, high))
             high = step
         total = Cat(*done, high)
         register = Signal(signed(len(total)), name=f"sum_of_chain{first}", reset_less=True)

@@ -105,13 +105,14 @@ class Sequencer(wiring.Component):
         m.d.sync += self._touched.eq(self.touched)
         with m.If(self.run):
             m.d.sync += self.running.eq(1)
-        starting = Signal(name="starting")
+        # an empty program has nothing to start
+        starting, filled = Signal(name="starting"), Signal(name="filled")
         m.d.sync += [self.clear.eq(0), self.arm.eq(0), starting.eq(0)]
-        m.d.comb += self.start.eq(starting | self.run)
+        m.d.comb += self.start.eq(starting | (self.run & filled))
         with m.FSM(name="state"):
             with m.State("REWIND"):
                 m.d.comb += self._rewind.eq(1)
-                m.d.sync += index.eq(0)
+                m.d.sync += [index.eq(0), filled.eq(0)]
                 m.next = "FILL"
                 self._heed_host(m)
             with m.State("FILL"):
@@ -144,7 +145,7 @@ class Sequencer(wiring.Component):
                     m.d.sync += [self.vector.eq(head.op == Op.VECTOR), self.clear.eq(index == 0)]
                     self._take(m, take, line, index, self.front, "WAIT")
                     with m.If(index == len(self.front.as_value()) // LINE_BITS - 1):
-                        m.d.sync += [self.bank.eq(~self.bank), self.arm.eq(1)]
+                        m.d.sync += [self.bank.eq(~self.bank), self.arm.eq(1), filled.eq(1)]
                         with m.If(~self.running):
                             m.next = "READY"
                 self._heed_host(m)
