@@ -34,6 +34,11 @@ def test_yosys_is_kept_from_the_engines_multipliers() -> None:
     assert "-dsp" not in FLOWS[Target.ICE40].synth_opts
 
 
+def test_wires_take_longer_on_an_ice40_than_yosys_believes() -> None:
+    for target, flow in FLOWS.items():
+        assert flow.before_synthesis.startswith("scratchpad -set synth_ice40.abc9.W") == (target is Target.ICE40)
+
+
 def test_steps_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YOSYS", _script(tmp_path, "a", 'echo "a $1" >> log'))
     monkeypatch.setenv("ICEPACK", _script(tmp_path, "b", 'echo "b $1" >> log'))

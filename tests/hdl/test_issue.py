@@ -11,7 +11,7 @@ import pytest
 from amaranth.hdl import Fragment
 
 from systolith.hdl.issue import Issue
-from systolith.hdl.payload import Advance
+from systolith.hdl.payload import Advance, Setup
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.isa import LOOPS, Loop, layout
 from systolith.spec.link import Counter
@@ -138,26 +138,31 @@ class Bench:
         # a VECTOR's windows are no raster, whatever the field says
         raster = self.raster(loops)
         self.fields |= raster.fields() if arch.depthwise and self.kind != "matrix" else {}
-        await self.pulse(ctx, "clear")
+        await self.set_up(ctx, Setup.CLEAR)
         ctx.set(dut.fields, self.fields)
         ctx.set(dut.vector, self.vector)
-        await self.pulse(ctx, "arm")
+        await self.set_up(ctx, Setup.ARM)
+        if rng.randrange(2):
+            ctx.set(dut.setup, Setup.FIRST)
+        else:
+            await self.set_up(ctx, Setup.FIRST)
         ctx.set(dut.start, 1)
         self.permit(ctx)
         assert (ctx.get(dut.busy), ctx.get(dut.issue.valid)) == (0, 0)
         assert ctx.get(dut.cause) == Counter.CONTROL
         await self.tick(ctx)
         ctx.set(dut.start, 0)
+        ctx.set(dut.setup, Setup.NONE)
         if self.kind == "depthwise":
             return list(raster_windows(loops, start, raster))
         return list(windows(loops, start, self.vector))
 
-    async def pulse(self, ctx: Any, name: str) -> None:
-        """A cycle before a descriptor, with one input high."""
-        ctx.set(getattr(self.dut, name), 1)
+    async def set_up(self, ctx: Any, setup: Setup) -> None:
+        """A cycle before a descriptor."""
+        ctx.set(self.dut.setup, setup)
         self.permit(ctx)
         await self.tick(ctx)
-        ctx.set(getattr(self.dut, name), 0)
+        ctx.set(self.dut.setup, Setup.NONE)
 
     def raster(self, loops: list[Loop]) -> Raster:
         counts = [loop.count for loop in loops]

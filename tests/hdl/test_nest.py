@@ -10,6 +10,7 @@ import pytest
 from amaranth.hdl import Fragment, ResetInserter, Signal
 
 from systolith.hdl.nest import Nest, NestConfig
+from systolith.hdl.payload import Setup
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.isa import LOOPS, Loop
 from tests.support.simulate import simulate
@@ -104,12 +105,20 @@ class Bench:
     async def begin(self, ctx: Any, following: Walk) -> None:
         """From the end of the walk before to the first iteration."""
         self.prepare(following)
-        for name in ("clear", "arm", "start"):
+        together = self.rng.randrange(2)
+        for setup in (Setup.CLEAR, Setup.ARM, Setup.FIRST):
             while self.rng.random() < self.stall:
                 await self.tick(ctx)
-            ctx.set(getattr(self.dut, name), 1)
+            ctx.set(self.dut.setup, setup)
+            ctx.set(self.dut.start, setup == Setup.FIRST and together)
             await self.tick(ctx)
-            ctx.set(getattr(self.dut, name), 0)
+            ctx.set(self.dut.setup, Setup.NONE)
+        if not together:
+            await self.tick(ctx)
+            assert ctx.get(self.dut.valid) == 0
+            ctx.set(self.dut.start, 1)
+            await self.tick(ctx)
+        ctx.set(self.dut.start, 0)
 
     async def check(self, ctx: Any, present: Walk, following: Walk) -> None:
         """Compare every iteration of a walk that is prepared, taking each after random waits."""
@@ -165,8 +174,8 @@ def test_a_reset_in_mid_walk_starts_afresh() -> None:
 
     async def run(ctx: Any) -> None:
         ctx.set(dut.config, config_of([Loop(3, 1, 2)] * LOOPS, 5, 6))
-        ctx.set(dut.advance, 1)
         await bench.begin(ctx, Walk.draw(bench.rng))
+        ctx.set(dut.advance, 1)
         await ctx.tick().repeat(20)
         assert ctx.get(dut.valid) == 1
         ctx.set(dut.advance, 0)

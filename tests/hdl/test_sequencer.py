@@ -10,6 +10,7 @@ import pytest
 from amaranth.hdl import Fragment
 from amaranth.lib import data
 
+from systolith.hdl.payload import Setup
 from systolith.hdl.sequencer import READ_CYCLES, Sequencer
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.encoding import encode_program
@@ -162,9 +163,8 @@ class Bench:
                 ctx.set(dut.touched, cycle == touched)
                 assert (ctx.get(dut.running), ctx.get(dut.reload)) == (0, cycle == head)
                 assert ctx.get(dut.ready) == (cycle == cycles)
-                if cycle:  # in the first, what was begun before the host came may end
-                    clear = cycles - section_lines(self.arch)[Section.FRONT]
-                    self.check_arming(ctx, cycle == clear, cycle == cycles - 1)
+                if cycle > 1:  # in the first, what was begun before the host came may end
+                    self.check_setup(ctx, cycle, {cycles - 1})
                 if self.arch.narrow_weights and cycle >= head:
                     assert ctx.get(dut.narrow) == self.descriptors[0].narrow
                 await self.tick(ctx)
@@ -172,8 +172,12 @@ class Bench:
                 await self.leave(ctx)
         assert (ctx.get(dut.running), ctx.get(dut.ready)) == (0, 1)
 
-    def check_arming(self, ctx: Any, clear: bool, arm: bool) -> None:
-        assert (ctx.get(self.dut.clear), ctx.get(self.dut.arm)) == (clear, arm)
+    def check_setup(self, ctx: Any, cycle: int, complete: set[int]) -> None:
+        """``complete``: the cycles in which the front section has become complete."""
+        clear = section_lines(self.arch)[Section.FRONT] - 1
+        places = {one - clear: Setup.CLEAR for one in complete} | dict.fromkeys(complete, Setup.ARM)
+        places |= {one + 1: Setup.FIRST for one in complete}
+        assert ctx.get(self.dut.setup) == places.get(cycle, Setup.NONE)
 
     def section(self, index: int, section: Section) -> dict[str, int]:
         size = descriptor_words(self.arch)
@@ -200,8 +204,7 @@ class Bench:
         assert (ctx.get(dut.running), ctx.get(dut.ready)) == (cycle > RUN, cycle == RUN)
         assert ctx.get(dut.start) == any(one.start == cycle for one in story.times)
         assert ctx.get(dut.back_start) == any(one.back == cycle > RUN for one in story.times)
-        waits = [one.waits for one in story.times[1:]]
-        self.check_arming(ctx, cycle + section_lines(self.arch)[Section.FRONT] - 1 in waits, cycle in waits)
+        self.check_setup(ctx, cycle, {RUN - 1, *(one.waits for one in story.times[1:])})
         assert ctx.get(dut.waiting) == (story.waiting(cycle) and not ctx.get(dut.start))
         for index, one in enumerate(story.times):
             if one.waits <= cycle < one.start:

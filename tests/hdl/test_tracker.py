@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Fragment, ResetInserter, Signal
 
+from systolith.hdl.payload import Setup
 from systolith.hdl.tracker import Tracker
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.isa import layout
@@ -40,28 +41,41 @@ class Bench:
         for _ in range(self.rng.choice([0, 1, 4])):
             ctx.set(self.dut.fields, draw(self.rng, self.arch).fields())
             assert not ctx.get(self.dut.busy)
-            await self.pulse(ctx, self.rng.choice(["clear", "arm", ""]))
-        await self.pulse(ctx, "clear")
+            await self.set_up(ctx, self.rng.choice(list(Setup)))
+        await self.set_up(ctx, Setup.CLEAR)
         ctx.set(self.dut.fields, raster.fields())
         ctx.set(self.dut.raster, 1)
-        for name in ("arm", "start"):
-            await self.pulse(ctx, name)
+        await self.start(ctx)
+
+    async def start(self, ctx: Any) -> None:
+        """With the last step of the setup, or later."""
+        await self.set_up(ctx, Setup.ARM)
+        together = self.rng.randrange(2)
+        ctx.set(self.dut.start, together)
+        await self.set_up(ctx, Setup.FIRST)
+        if not together:
+            await self.pulse(ctx, "start")
+        ctx.set(self.dut.start, 0)
+
+    async def set_up(self, ctx: Any, setup: Setup) -> None:
+        ctx.set(self.dut.setup, setup)
+        await ctx.tick()
+        ctx.set(self.dut.setup, Setup.NONE)
 
     async def pulse(self, ctx: Any, name: str) -> None:
         """A cycle, with one input high."""
-        if name:
-            ctx.set(getattr(self.dut, name), 1)
+        ctx.set(getattr(self.dut, name), 1)
         await ctx.tick()
-        if name:
-            ctx.set(getattr(self.dut, name), 0)
+        ctx.set(getattr(self.dut, name), 0)
 
     async def pass_over(self, ctx: Any) -> None:
         """A descriptor that is none of the tracker's."""
-        await self.pulse(ctx, "clear")
+        await self.set_up(ctx, Setup.CLEAR)
         ctx.set(self.dut.raster, 0)
         ctx.set(self.dut.fields, draw(self.rng, self.arch).fields())
-        for name in ("arm", "start", *("step" for _ in range(9))):
-            await self.pulse(ctx, name)
+        await self.start(ctx)
+        for _ in range(9):
+            await self.pulse(ctx, "step")
             outputs = self.dut.busy, self.dut.candidate.emit, self.dut.candidate.start, self.dut.candidate.begin
             assert [ctx.get(output) for output in outputs] == [0] * 4
 

@@ -80,7 +80,7 @@ def build(
     flow, platform = FLOWS[board.target], board.platform()
     progress("elaboration", 0, len(flow.steps))
     top = BoardTop(board=board, engine=Engine(arch=arch, target=board.target))
-    plan = platform.prepare(top, NAME, synth_opts=flow.synth_opts)
+    plan = platform.prepare(top, NAME, synth_opts=flow.synth_opts, script_after_read=flow.before_synthesis)
     key = hashlib.sha256(plan.digest() + json.dumps(_tool_versions()).encode()).hexdigest()
     path = report_path(folder, board)
     report = _finished(path, key)

@@ -63,6 +63,8 @@ class Flow:
     bitstream: str
     """The file it ends with."""
     synth_opts: str
+    before_synthesis: str = ""
+    """A Yosys command that sets what synthesis has no option for."""
     cells: Mapping[str, str]
     """What the report calls a kind of cell, to nextpnr's name of it."""
 
@@ -117,6 +119,9 @@ FLOWS: dict[Target, Flow] = {
         # Never -dsp: its pass takes the SB_MAC16 that the engine instantiates for its own and clears their clock and
         # registers without a word (Yosys 0.70). The engine brings its multipliers.
         synth_opts="-device u",
+        # What a wire takes in picoseconds. Yosys takes 750; routed engines have 1760 between neighbours and often twice
+        # that. By far the more a wire counts beside a carry, the fewer levels of logic its mapping uses.
+        before_synthesis="scratchpad -set synth_ice40.abc9.W 4000",
         cells={"lut": "ICESTORM_LC", "dsp": "ICESTORM_DSP", "bram": "ICESTORM_RAM", "spram": "ICESTORM_SPRAM"},
     ),
 }

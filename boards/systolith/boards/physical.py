@@ -130,16 +130,17 @@ def _flow(device: Device, route: bool, seed: int) -> Flow:
         steps=(apart, *NETLIST[device.target], place) if route else (apart,),
         bitstream="",
         synth_opts=FLOWS[device.target].synth_opts,
+        before_synthesis=FLOWS[device.target].before_synthesis,
         cells=FLOWS[device.target].cells,
     )
 
 
-def _write(arch: Arch, device: Device, options: str, folder: Path) -> None:
+def _write(arch: Arch, device: Device, flow: Flow, folder: Path) -> None:
     """The design and the scripts."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{NAME}.v").write_text(component_verilog(Harness(arch=arch, target=device.target), name=NAME))
-    whole = f"{device.synthesis} {options} -top {NAME} -json {NAME}.json"
-    (folder / f"{NAME}.ys").write_text(f"read_verilog {NAME}.v\n{whole}\n")
+    whole = f"{device.synthesis} {flow.synth_opts} -top {NAME} -json {NAME}.json"
+    (folder / f"{NAME}.ys").write_text("\n".join([f"read_verilog {NAME}.v", flow.before_synthesis, whole, ""]))
     apart = [line.format(top=NAME) for line in device.apart]
     stat = f"tee -q -o {_BLOCKS}.json stat -json"
     (folder / f"{_BLOCKS}.ys").write_text("\n".join([f"read_verilog {NAME}.v", *apart, stat, ""]))
@@ -155,7 +156,7 @@ def measure(arch: Arch, device: Device, folder: Path, *, route: bool, seed: int 
     """
     progress("elaboration", 0, 0)
     flow = _flow(device, route, seed)
-    _write(arch, device, flow.synth_opts, folder)
+    _write(arch, device, flow, folder)
     run_flow(flow, device, folder, progress)
     blocks = block_use(json.loads((folder / f"{_BLOCKS}.json").read_text()), NAME)
     if not route:

@@ -16,7 +16,7 @@ from systolith.hdl.fetch import IssuePayload
 from systolith.hdl.fields import section_layout
 from systolith.hdl.nest import Nest
 from systolith.hdl.outline import outlined
-from systolith.hdl.payload import Advance, flow
+from systolith.hdl.payload import Advance, Setup, flow
 from systolith.hdl.tracker import Tracker
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import LINE_BITS, LOOPS, Section, layout
@@ -30,11 +30,10 @@ class Issue(wiring.Component):
     """Walks a descriptor's nest.
 
     Members:
-        clear, arm: In; a descriptor will follow; ``vector`` and ``fields`` are there: once each, one after the other,
-            when not ``busy``.
-        vector, fields: In; the descriptor's kind and front section, stable from ``arm`` and while ``busy``.
+        setup: In; the steps before a descriptor, when not ``busy``.
+        vector, fields: In; the descriptor's kind and front section, stable from ``setup`` ARM on and while ``busy``.
         bank, step_write, step_loop, step_data: In; the loops' relative steps, for the nest.
-        start: In; a descriptor begins, a cycle after ``arm`` or later.
+        start: In; a descriptor begins, with ``setup`` FIRST or later.
         busy: Out; windows are left to issue, from one cycle after ``start``.
         weights_ready: In; the weights of the next pass are in place.
         operand_next, store_next: In; the next cycle's memory accesses of the retire stage.
@@ -54,8 +53,7 @@ class Issue(wiring.Component):
         super().__init__(
             narrow
             | {
-                "clear": In(1),
-                "arm": In(1),
+                "setup": In(Setup),
                 "vector": In(1),
                 "fields": In(section_layout(arch, Section.FRONT)),
                 "bank": In(1),
@@ -101,8 +99,7 @@ class Issue(wiring.Component):
         for level in range(LOOPS):
             m.d.comb += nest.config.counts[level].eq(fields[f"loop{level}_count"])
         m.d.comb += [
-            nest.clear.eq(self.clear),
-            nest.arm.eq(self.arm),
+            nest.setup.eq(self.setup),
             nest.config.row_start.eq(fields.row_start),
             nest.config.col_start.eq(fields.col_start),
             nest.vector.eq(self.vector),
@@ -148,8 +145,7 @@ class Issue(wiring.Component):
         m.d.comb += [
             raster.eq(self.fields.depthwise & ~self.vector),
             tracker.fields.eq(self.fields),
-            tracker.clear.eq(self.clear),
-            tracker.arm.eq(self.arm),
+            tracker.setup.eq(self.setup),
             tracker.raster.eq(raster),
             tracker.start.eq(self.start),
             tracker.step.eq(self.issue.valid),

@@ -18,6 +18,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
+from systolith.hdl.payload import Setup
 from systolith.spec.arch import Arch
 from systolith.spec.isa import LINE_BITS, LOOPS, WORD_BITS
 
@@ -49,14 +50,13 @@ class Nest(wiring.Component):
     """Walks one loop nest after another.
 
     Members:
-        clear: In; all loops to their end, that of no walk. Only when ``valid`` is low.
-        arm: In; all loops from there to their first iteration, once before each ``start``.
-        config: In; stable from ``arm`` until the walk's last iteration has been taken.
-        bank: In; which of two sets of steps counts; stable from ``start`` to the walk's end.
+        setup: In; the steps before a walk. Only when ``valid`` is low.
+        config: In; stable from ``setup`` ARM until the walk's last iteration has been taken.
+        bank: In; which of two sets of steps counts; stable likewise.
         step_write, step_loop, step_data: In; set the relative steps of a loop, row in the lower word and column in the
             upper one, in the set that does not count.
-        start: In; begin a walk, a cycle after ``arm`` or later.
-        advance: In; take the present iteration. Without effect when ``valid`` is low.
+        start: In; begin a walk, with ``setup`` FIRST or later.
+        advance: In; take the present iteration. Without effect behind the last; not between ``setup`` and ``start``.
         valid: Out; ``row``, ``col``, ``first`` and ``last`` describe an iteration. High one cycle after ``start``
             (:attr:`latency`) and from then on until the last iteration is taken.
         row, col: Out; the coordinates, signed, in elements (modulo their width).
@@ -73,8 +73,7 @@ class Nest(wiring.Component):
             raise ValueError(f"coordinates must have at most {WORD_BITS} bits, got {arch.coord_bits}")
         super().__init__(
             {
-                "clear": In(1),
-                "arm": In(1),
+                "setup": In(Setup),
                 "config": In(NestConfig(arch)),
                 "bank": In(1),
                 "step_write": In(1),
@@ -107,8 +106,7 @@ class Nest(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         load, more = Signal(name="load"), Signal(name="more")
-        # before the start of a walk all may move; that is one level of logic less behind ``advance``, which comes late
-        m.d.comb += load.eq(self.start | self.clear | self.arm | (self.advance & more))
+        m.d.comb += load.eq((self.setup != Setup.NONE) | (self.advance & more))
         with m.If(self.start | self.advance):
             m.d.sync += self.valid.eq(self.start | more)
         following, ends = self._count(m, load)
@@ -138,12 +136,13 @@ class Nest(wiring.Component):
         """A loop's counter, at the value that comes next, and whether the one before is the first and the last."""
         counter = Signal(self._arch.dim_bits, name=f"counter{level}")
         at_first, at_last, ends = (Signal(name=f"{name}{level}") for name in ("at_first", "at_last", "ends"))
+        clear = self.setup == Setup.CLEAR
         m.d.comb += ends.eq(counter == self.config.counts[level])
         with m.If(load):
             # a sum that holds where no carry comes, so that ``load``, which comes late, only has to enable
             m.d.sync += [
-                counter.eq(Mux(self.clear | (carry & ends), 0, counter + carry)),
-                at_last.eq(self.clear | Mux(carry, ends, at_last)),
+                counter.eq(Mux(clear | (carry & ends), 0, counter + carry)),
+                at_last.eq(clear | Mux(carry, ends, at_last)),
                 # not a multiplexer, which synthesis would make an enable of
                 at_first.eq((carry & at_last) | (~carry & at_first)),
             ]
@@ -178,4 +177,4 @@ class Nest(wiring.Component):
         for axis, (name, coordinate) in enumerate((("row", self.row), ("col", self.col))):
             moved = coordinate + steps.read_data.word_select(axis, bits)
             with m.If(load):
-                m.d.sync += coordinate.eq(Mux(self.start, self.config[f"{name}_start"], moved))
+                m.d.sync += coordinate.eq(Mux(self.setup == Setup.FIRST, self.config[f"{name}_start"], moved))

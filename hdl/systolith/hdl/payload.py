@@ -13,6 +13,7 @@ __all__ = [
     "DepthwiseTag",
     "LaneConfig",
     "LanePayload",
+    "Setup",
     "SumPayload",
     "Tag",
     "WeightPayload",
@@ -32,6 +33,22 @@ class Advance(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg] # the met
     """The first pixel of the next channel block."""
     END = 3
     """None: the descriptor's last pixel."""
+
+
+class Setup(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg] # the metaclass takes it
+    """What the walks of the issue stage do before a descriptor; each step is taken once, in this order.
+
+    They are steps of the same registers that the walks move, so that a walk moves where this is not NONE or a window is
+    issued, which is one level of logic behind the decision to issue.
+    """
+
+    NONE = 0
+    CLEAR = 1
+    """To the end of all loops. The front section is still being read."""
+    ARM = 2
+    """To the first iteration, one ahead of what leaves. The front section is complete."""
+    FIRST = 3
+    """The first iteration leaves; it counts when the descriptor begins, in this cycle or later."""
 
 
 Tag = data.StructLayout(

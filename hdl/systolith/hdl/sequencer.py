@@ -18,6 +18,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.hdl.fields import section_layout
 from systolith.hdl.linemem import LineMemory
 from systolith.hdl.outline import outlined
+from systolith.hdl.payload import Setup
 from systolith.spec.arch import Arch, clog2
 from systolith.spec.isa import LINE_BITS, LINE_WORDS, LOOPS, WORD_BITS, Op, Section, layout
 
@@ -36,14 +37,14 @@ class Sequencer(wiring.Component):
         touched: In; the host reads or writes. Only when not ``running``, and two cycles before ``run`` or earlier.
         reload: Out; the program begins anew, and so do its weights: the first descriptor's head is read.
         narrow: Out; where weights may be narrow: the field of the first descriptor, from ``reload`` until the run.
-        clear: Out; the front section is being read, ``issuing`` is low. arm: Out; it is complete; each in one cycle.
+        setup: Out; what the walks of the issue stage do.
         vector: Out; the descriptor that ``front`` belongs to is a VECTOR.
-        front: Out; fields for issue and fetch, stable from ``arm`` until ``issuing`` is low.
+        front: Out; fields for issue and fetch, stable from ``setup`` ARM until ``issuing`` is low.
         back: Out; fields for lanes and stores, stable from ``back_start`` until ``finished``.
         lead: Out; of the descriptor that waits to begin. allowed: In; it may.
         bank, step_write, step_loop, step_data: Out; the loops' relative steps, as :class:`~systolith.hdl.nest.Nest`
             takes them.
-        start: Out; begin, a cycle after ``arm`` or later. back_start: Out; so are the back fields.
+        start: Out; begin, with ``setup`` FIRST or later. back_start: Out; so are the back fields.
         issuing: In; ``front`` is still needed.
         finished: In; the last store of the descriptor that ``back`` belongs to is made in this cycle.
         waiting: Out; nothing is left to be issued before stores are made.
@@ -65,8 +66,7 @@ class Sequencer(wiring.Component):
                 "ready": Out(1),
                 "touched": In(1),
                 "reload": Out(1),
-                "clear": Out(1),
-                "arm": Out(1),
+                "setup": Out(Setup),
                 "vector": Out(1),
                 "front": Out(section_layout(arch, Section.FRONT)),
                 "back": Out(section_layout(arch, Section.BACK)),
@@ -107,7 +107,8 @@ class Sequencer(wiring.Component):
             m.d.sync += self.running.eq(1)
         # an empty program has nothing to start
         starting, filled = Signal(name="starting"), Signal(name="filled")
-        m.d.sync += [self.clear.eq(0), self.arm.eq(0), starting.eq(0)]
+        armed = self.setup == Setup.ARM
+        m.d.sync += [self.setup.eq(Mux(armed, Setup.FIRST, Setup.NONE)), starting.eq(0)]
         m.d.comb += self.start.eq(starting | (self.run & filled))
         with m.FSM(name="state"):
             with m.State("REWIND"):
@@ -142,15 +143,17 @@ class Sequencer(wiring.Component):
                 self._heed_host(m)
             with m.State("FRONT"):
                 with m.If(~self.issuing):
-                    m.d.sync += [self.vector.eq(head.op == Op.VECTOR), self.clear.eq(index == 0)]
+                    m.d.sync += self.vector.eq(head.op == Op.VECTOR)
+                    with m.If(index == 0):
+                        m.d.sync += self.setup.eq(Setup.CLEAR)
                     self._take(m, take, line, index, self.front, "WAIT")
                     with m.If(index == len(self.front.as_value()) // LINE_BITS - 1):
-                        m.d.sync += [self.bank.eq(~self.bank), self.arm.eq(1), filled.eq(1)]
+                        m.d.sync += [self.bank.eq(~self.bank), self.setup.eq(Setup.ARM), filled.eq(1)]
                         with m.If(~self.running):
                             m.next = "READY"
                 self._heed_host(m)
             with m.State("READY"):
-                m.d.comb += self.ready.eq(~self.arm)
+                m.d.comb += self.ready.eq(~armed)
                 with m.If(self.run):
                     m.next = "HEAD"
                 self._heed_host(m)

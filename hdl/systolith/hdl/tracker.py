@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.hdl.fields import section_layout
 from systolith.hdl.outline import outlined
-from systolith.hdl.payload import Advance
+from systolith.hdl.payload import Advance, Setup
 from systolith.spec.arch import Arch
 from systolith.spec.isa import MASK_PLACES, SKIP_BITS, Section
 
@@ -41,10 +41,9 @@ class Tracker(wiring.Component):
     """Follows a depthwise descriptor.
 
     Members:
-        clear: In; all counters to their end. Only when not ``busy``.
-        arm: In; from there to the first candidate, once before each ``start``.
-        fields: In; the front section, stable from ``arm`` on. raster: In, likewise; the descriptor is depthwise.
-        start: In; it begins, a cycle after ``arm`` or later.
+        setup: In; the steps before a descriptor. Only when not ``busy``.
+        fields: In; the front section, stable from ``setup`` ARM on. raster: In, likewise; the descriptor is depthwise.
+        start: In; it begins, with ``setup`` FIRST or later.
         step: In; a window is issued.
         candidate: Out; what the next window completes, from one cycle after ``start``; ``emit``, ``start`` and
             ``begin`` are low unless there is a candidate.
@@ -56,8 +55,7 @@ class Tracker(wiring.Component):
         self._arch = arch
         super().__init__(
             {
-                "clear": In(1),
-                "arm": In(1),
+                "setup": In(Setup),
                 "fields": In(section_layout(arch, Section.FRONT)),
                 "raster": In(1),
                 "start": In(1),
@@ -71,29 +69,29 @@ class Tracker(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         here, closes, load = Signal(Candidate(self._arch), name="here"), Signal(name="closes"), Signal(name="load")
-        begins = self.start & self.raster
-        lagging, follows = self._lag(m, begins, closes)
+        lagging, follows = self._lag(m, closes)
+        moves = (self.setup == Setup.CLEAR) | (self.setup == Setup.ARM) | ((self.setup == Setup.FIRST) & ~lagging)
         m.d.comb += [
             self.candidate.eq(here),
             closes.eq(here.emit & here.last & (here.advance == Advance.END)),
             # the step comes late and must not pass more than this
-            load.eq(self.clear | self.arm | (begins & ~lagging) | (self.step & follows)),
+            load.eq(moves | (self.step & follows)),
         ]
-        with m.If(begins):
+        with m.If(self.start & self.raster):
             m.d.sync += self.busy.eq(1)
         with m.Elif(self.step & closes):
             m.d.sync += self.busy.eq(0)
         self._follow(m, load, closes, here)
         return m
 
-    def _lag(self, m: Module, begins: Value, closes: Signal) -> tuple[Signal, Signal]:
+    def _lag(self, m: Module, closes: Signal) -> tuple[Signal, Signal]:
         """Whether the windows are ahead of the first candidate, and whether candidates follow from the next one on."""
         lag = self.fields.lag
         left, lagging, follows = Signal(len(lag)), Signal(name="lagging"), Signal(name="follows")
-        with m.If(self.arm):
+        with m.If(self.setup == Setup.ARM):
             m.d.sync += [left.eq(lag), lagging.eq(self.raster & (lag != 0)), follows.eq(self.raster & (lag == 1))]
-        with m.Elif(begins):
-            m.d.sync += follows.eq(follows | ~lagging)
+        with m.Elif(self.setup == Setup.FIRST):
+            m.d.sync += follows.eq(follows | (self.raster & ~lagging))
         with m.Elif(self.step):
             m.d.sync += [
                 left.eq(left - 1),
@@ -115,8 +113,8 @@ class Tracker(wiring.Component):
         advance = Mux(
             ~x.at_last, Advance.PIXEL, Mux(~y.at_last, Advance.ROW, Mux(blocks.wraps, Advance.END, Advance.BLOCK))
         )
-        # before a descriptor there is no candidate, though the counters move
-        silent = closes | self.clear | self.arm
+        # before a descriptor, and in one that is no raster, there is no candidate, though the counters move
+        silent = closes | ~self.raster | (self.setup == Setup.CLEAR) | (self.setup == Setup.ARM)
         start = x.at_first & y.at_first & ~silent
         with m.If(load):
             m.d.sync += [
@@ -136,11 +134,12 @@ class Tracker(wiring.Component):
         coming = Signal(self._arch.dim_bits, name=f"{name}_coming")
         state = Signal(data.StructLayout({"at_first": 1, "wraps": 1}), name=f"{name}_state")
         ends = Signal(name=f"{name}_ends")
+        clear = self.setup == Setup.CLEAR
         m.d.comb += ends.eq(coming == last)
         with m.If(load):
             m.d.sync += [
-                coming.eq(Mux(self.clear | (carry & ends), 0, coming + carry)),
-                state.wraps.eq(self.clear | _choose(carry, ends, state.wraps)),
+                coming.eq(Mux(clear | (carry & ends), 0, coming + carry)),
+                state.wraps.eq(clear | _choose(carry, ends, state.wraps)),
                 state.at_first.eq(_choose(carry, state.wraps, state.at_first)),
             ]
         return state, coming
