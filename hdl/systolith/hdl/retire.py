@@ -111,26 +111,28 @@ class Retire(wiring.Component):
         """A sum's steps, one cycle after it. Returns the next cycle's step, the present one, and its accumulators."""
         arch, incoming = self._arch, self.sums.payload
         coming, step = Signal(_Step), Signal(_Step)
-        left, final = Signal(range(arch.lane_cycles)), Signal(name="final", init=int(arch.lane_cycles == 1))
+        left = Signal(range(arch.lane_cycles))
         held = Signal(arch.cols * arch.acc_bits, reset_less=True)
         m.d.comb += [
             coming.eq(step),
             coming.valid.eq(step.valid & ~step.final),
             coming.first.eq(0),
-            # a register, and low when a sum comes that has several steps, since the sum comes late
-            coming.final.eq(final),
         ]
-        if arch.buffered:
-            m.d.sync += final.eq(Mux(self.sums.valid, arch.lane_cycles == 2, left == 2))
         with m.If(self.sums.valid):
             m.d.comb += [
                 coming.valid.eq(1),
                 coming.first.eq(1),
+                coming.final.eq(1),
                 coming.advance.eq(incoming.advance),
             ]
             m.d.sync += [held.eq(incoming.data), left.eq(arch.lane_cycles - 1)]
         with m.Else():
             m.d.sync += [held.eq(held >> (arch.lanes * arch.acc_bits)), left.eq(left - (left != 0))]
+        if arch.buffered:
+            # low when a sum comes, which has several steps and comes late
+            final = Signal(name="final")
+            m.d.sync += final.eq(Mux(self.sums.valid, arch.lane_cycles == 2, left == 2))
+            m.d.comb += coming.final.eq(final)
         m.d.sync += step.eq(coming)
         m.d.comb += self.operand_next.eq(coming.valid & coming.first & self.fields.residual if arch.residual else 0)
         return coming, step, held[: arch.lanes * arch.acc_bits]
