@@ -74,10 +74,13 @@ class Multiplier(wiring.Component):
         return level[0]
 
     def _begin(self, m: Module, first: int) -> Signal:
-        """``a`` times one bit of ``b``, in a register beside theirs: the choice before the first addition."""
-        is_sign = self._is_sign(first)
-        chosen = Signal(signed(len(self.a) + is_sign), name=f"chosen{first}", reset_less=True)
-        m.d.sync += chosen.eq(Mux(self.b[first], -self.a if is_sign else self.a, 0))
+        """``a`` times one bit of ``b``, in a register beside theirs: the choice before the first addition.
+
+        It is no multiplexer, of which synthesis would make a reset: a register without its logic takes a cell more.
+        """
+        a = -self.a if self._is_sign(first) else self.a
+        chosen = Signal(signed(len(a)), name=f"chosen{first}", reset_less=True)
+        m.d.sync += chosen.eq(a & self.b[first].replicate(len(a)))
         return chosen
 
     def _is_sign(self, index: int) -> bool:
