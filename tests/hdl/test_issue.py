@@ -157,7 +157,7 @@ class Bench:
             return list(raster_windows(loops, start, raster))
         return list(windows(loops, start, self.vector))
 
-    async def set_up(self, ctx: Any, setup: Setup) -> None:
+    async def set_up(self, ctx: Any, setup: int) -> None:
         """A cycle before a descriptor."""
         ctx.set(self.dut.setup, setup)
         self.permit(ctx)

@@ -57,7 +57,7 @@ class Bench:
             await self.pulse(ctx, "start")
         ctx.set(self.dut.start, 0)
 
-    async def set_up(self, ctx: Any, setup: Setup) -> None:
+    async def set_up(self, ctx: Any, setup: int) -> None:
         ctx.set(self.dut.setup, setup)
         await ctx.tick()
         ctx.set(self.dut.setup, Setup.NONE)
