@@ -112,6 +112,12 @@ def _gemm(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
     )
 
 
+def _matmul(node: Node, operands: list[NDArray[Any]]) -> NDArray[Any]:
+    """``transA`` exchanges the last two axes of the first operand."""
+    left = operands[0].swapaxes(-1, -2) if node.attributes.get("transA", False) else operands[0]
+    return np.asarray(left @ operands[1])
+
+
 def _window(node: Node) -> dict[str, Any]:
     given = {key: node.attributes[key] for key in ("strides", "pads", "dilations")}
     return {**given, "kernel": node.attributes["kernel_shape"]}
@@ -161,7 +167,7 @@ _RULES: Mapping[str, Rule] = {
     "DequantizeLinear": _dequantize,
     "Gemm": _gemm,
     "Identity": lambda node, operands: operands[0],
-    "MatMul": lambda node, operands: operands[0] @ operands[1],
+    "MatMul": _matmul,
     "MaxPool": _max_pool,
     "QuantizeLinear": _quantize,
     "Relu": lambda node, operands: np.maximum(operands[0], 0),

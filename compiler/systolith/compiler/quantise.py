@@ -19,6 +19,7 @@ from .quantise_elementwise import ELEMENTWISE_RULES
 from .quantise_layers import convolution, matrix_product
 from .quantise_movement import concat, pad, reduce_mean, take, transpose
 from .quantise_pairs import addition
+from .quantise_product import centre_ranges, matrix_product_of_two
 from .quantise_resize import resize
 from .quantise_transposed import conv_transpose
 from .quantise_vector import average_pool, max_pool, requantisation, reshape
@@ -43,7 +44,8 @@ def quantise(graph: Graph, calibration: Calibration, config: QuantiseConfig) -> 
         UnsupportedModel: a node the engine cannot do exactly.
         QuantisationError: sums that can overflow the accumulator.
     """
-    calibration = replace(calibration, ranges=tie_ranges(graph, calibration.ranges))
+    ranges = centre_ranges(graph, tie_ranges(graph, calibration.ranges), config.act_bits)
+    calibration = replace(calibration, ranges=ranges)
     builder = Builder(graph, calibration, config)
     for node in graph.nodes:
         rule = _RULES.get(node.op)
@@ -64,6 +66,7 @@ _RULES: Mapping[str, Callable[[Builder, Node], None]] = {
     "Conv": convolution,
     "ConvTranspose": conv_transpose,
     "Gemm": matrix_product,
+    "MatMul": matrix_product_of_two,
     "MaxPool": max_pool,
     "Pad": pad,
     "ReduceMean": reduce_mean,

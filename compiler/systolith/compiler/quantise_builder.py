@@ -73,6 +73,10 @@ class Builder:
         bits = self.config.bits_of(node.name)
         return {} if bits == self.config.weight_bits else {"weight_bits": bits}
 
+    def has(self, name: str) -> bool:
+        """Whether the integer level has a tensor."""
+        return name in self._tensors
+
     def alias(self, name: str, source: Tensor) -> None:
         """Let ``name`` stand for ``source``, elements in NCHW order."""
         self._sources[name] = source.name

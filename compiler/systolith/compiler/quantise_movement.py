@@ -140,10 +140,17 @@ def pad(builder: Builder, node: Node) -> None:
 
 
 def transpose(builder: Builder, node: Node) -> None:
-    """``Transpose`` that leaves channels channels, or where there is one channel or one pixel."""
+    """``Transpose`` that leaves channels channels, or exchanges them with pixels that are one line."""
+    shape, perm = builder.graph.tensors[node.inputs[0]].shape, node.attributes["perm"]
+    moved = [axis for axis in perm if shape[axis] != 1]
+    if len(shape) < 5 and moved in ([2, 1], [3, 1]):
+        source = operand(builder, node, node.inputs[0])
+        builder.define_like(node.outputs[0], builder.params(source.name))
+        builder.emit(node, "QTranspose", (source.name,), {})
+        return
     check_rank(builder, node)
     source = operand(builder, node, node.inputs[0])
-    size, perm = image_shape(source.shape), node.attributes["perm"]
+    size = image_shape(source.shape)
     if perm[1] == 1:
         builder.define_like(node.outputs[0], builder.params(source.name))
         emit_move(builder, node, [source], [transpose_move(size) if perm[2:3] == (3,) else whole_move(0, size)])
@@ -155,7 +162,8 @@ def transpose(builder: Builder, node: Node) -> None:
         raise builder.refuse(
             node,
             f"perm {list(perm)} of shape {list(source.shape)} moves channels",
-            "exchanges of height and width, and any perm of a single channel or a single pixel",
+            "exchanges of height and width, or of channels and a single row or column of pixels, and any perm of a "
+            "single channel or a single pixel",
             "export the model with channels first",
         )
 

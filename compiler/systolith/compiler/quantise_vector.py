@@ -66,12 +66,19 @@ def existing(builder: Builder, node: Node, name: str) -> str:
 def reshape(builder: Builder, node: Node) -> None:
     """``Reshape`` to ``View`` where nothing moves; nothing at all in front of a Gemm."""
     source, shape = builder.source(node.inputs[0]), builder.graph.tensors[node.outputs[0]].shape
-    if len(shape) in (2, 3, 4) and image_shape(source.shape) == image_shape(shape):
+    if len(shape) in (2, 3, 4) and _keeps_channels(builder, node, source, shape):
         builder.define_like(node.outputs[0], builder.params(node.inputs[0]))
         builder.emit(node, "View", (source.name,), {})
         return
     _check_readers(builder, node, source)
     builder.alias(node.outputs[0], source)
+
+
+def _keeps_channels(builder: Builder, node: Node, source: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether pixels stay what they are, in their order; in front of a Gemm the map's own shape is the better one."""
+    before, after = image_shape(source.shape), image_shape(shape)
+    gemms = {reader.op for reader in builder.graph.consumers(node.outputs[0])} == {"Gemm"}
+    return before == after or before[0] == after[0] and not gemms
 
 
 def _check_readers(builder: Builder, node: Node, source: Tensor) -> None:

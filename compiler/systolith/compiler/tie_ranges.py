@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from .ir import Graph, Node
 
-__all__ = ["tie_ranges"]
+__all__ = ["keeping_root", "keeps_scale", "tie_ranges"]
 
 Range = tuple[float, float]
 
@@ -23,19 +23,20 @@ _KEEPING = ("MaxPool", "Reshape", "Slice", "Transpose")
 """Operators whose result has the scale of their input."""
 
 
-def _keeps(node: Node) -> bool:
+def keeps_scale(node: Node) -> bool:
+    """Whether a node's result has the scale of its input."""
     if node.op == "Resize":
         return bool(node.attributes["mode"] in ("nearest", "linear"))
     return node.op in _KEEPING
 
 
-def _root(graph: Graph, name: str) -> tuple[str, bool]:
+def keeping_root(graph: Graph, name: str) -> tuple[str, bool]:
     """The tensor whose range decides an operand's scale, and whether the operand is all that is made of it."""
     alone = len(graph.consumers(name)) == 1 and name not in graph.outputs
     producer = graph.producer(name)
-    if producer is None or not _keeps(producer):
+    if producer is None or not keeps_scale(producer):
         return name, alone
-    root, before = _root(graph, producer.inputs[0])
+    root, before = keeping_root(graph, producer.inputs[0])
     return root, alone and before
 
 
@@ -59,7 +60,7 @@ def tie_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
 def _tie(graph: Graph, node: Node, ranges: dict[str, Range], tied: set[str]) -> None:
     """Tie one Concat; what is in ``tied`` has its range already."""
     (output,) = node.outputs
-    roots = dict(_root(graph, name) for name in node.inputs)
+    roots = dict(keeping_root(graph, name) for name in node.inputs)
     joining = [root for root, alone in roots.items() if alone or _wide(ranges, root, output)]
     if output not in tied:
         for root in joining:

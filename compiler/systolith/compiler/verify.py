@@ -52,7 +52,11 @@ _FLOAT_ATTRIBUTES: Mapping[str, frozenset[str]] = {
 
 _QUANTISER = frozenset({"dtype", "block_size", "ties_with_zero"})
 
-_FLOAT_OPTIONAL: Mapping[str, frozenset[str]] = {"DequantizeLinear": _QUANTISER, "QuantizeLinear": _QUANTISER}
+_FLOAT_OPTIONAL: Mapping[str, frozenset[str]] = {
+    "DequantizeLinear": _QUANTISER,
+    "MatMul": frozenset({"transA"}),
+    "QuantizeLinear": _QUANTISER,
+}
 """Attributes that an operator of the float level has only where they say something."""
 
 _BOUNDS = frozenset({"lower", "upper"})

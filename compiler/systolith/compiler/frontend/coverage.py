@@ -47,13 +47,17 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
     "GlobalMaxPool": ("rank 4 and 3", "engine"),
     "Identity": ("", "folded"),
     "LogSoftmax": (_LAST, "host tail"),
-    "MatMul": ("constant right operand", "engine"),
+    "MatMul": (
+        "constant right operand; in float networks also a constant left one, and two computed matrices, (1, M, K) "
+        "times (1, K, N), on an engine with dynamic_weights",
+        "engine",
+    ),
     "MaxPool": (f"{_WINDOW}, dilations, ceil_mode; only the first output", "engine"),
     "Pad": ("constant, edge, reflect, wrap; not over the batch", "engine"),
     "ReduceMean": ("height, width, length, in float networks also channels", "engine"),
     "Relu": ("", "folded, or engine where no layer is before it"),
     "Reshape": (
-        "in front of a Gemm or MatMul, or between (N, C) and (N, C, 1, 1)",
+        "in front of a Gemm or MatMul, between (N, C) and (N, C, 1, 1), in float networks any that keeps the channels",
         "folded",
     ),
     "Resize": (
@@ -65,7 +69,10 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
     "Softmax": (_LAST, "host tail"),
     "Split": ("as Slice", "engine, or nothing where a view will do"),
     "Squeeze": ("as Reshape", "folded"),
-    "Transpose": ("height and width exchanged; of weights any", "engine"),
+    "Transpose": (
+        "height and width exchanged; in float networks channels and one row or column of pixels; of weights any",
+        "engine",
+    ),
     "Unsqueeze": ("as Reshape", "folded"),
     "Upsample": ("as Resize", "engine"),
 }

@@ -20,7 +20,7 @@ __all__ = ["Bounds", "activation_bounds", "bounds_of", "fuse_activation", "limit
 Bounds = tuple[float, float]
 """Lower and upper end of a clamp, infinite where there is none."""
 
-_PRODUCERS = ("Add", "AveragePool", "Clip", "Conv", "ConvTranspose", "Gemm", "MaxPool", "Mul", "Relu")
+_PRODUCERS = ("Add", "AveragePool", "Clip", "Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "Mul", "Relu")
 
 
 def fuse_activation(graph: Graph) -> Graph:

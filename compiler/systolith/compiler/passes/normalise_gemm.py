@@ -26,8 +26,14 @@ Arrays = dict[str, NDArray[Any]]
 def normalise_gemm(graph: Graph) -> Graph:
     """The graph with every matrix product in the one form."""
     constants: Arrays = {}
-    nodes = [_rewritten(graph, node, constants) if node.op in ("Gemm", "MatMul") else node for node in graph.nodes]
+    nodes = [_rewritten(graph, node, constants) if _is_of_vectors(graph, node) else node for node in graph.nodes]
     return rebuild(graph, nodes, constants)
+
+
+def _is_of_vectors(graph: Graph, node: Node) -> bool:
+    """Whether a node is a Gemm or to become one: a product of two computed matrices is not."""
+    one = any(is_constant(graph, name) for name in node.inputs) or len(graph.tensors[node.outputs[0]].shape) == 2
+    return node.op == "Gemm" or node.op == "MatMul" and one
 
 
 def _rewritten(graph: Graph, node: Node, constants: Arrays) -> Node:

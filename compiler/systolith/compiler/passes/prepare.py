@@ -15,17 +15,21 @@ from .fuse_chain import fuse_chain
 from .fuse_pad import fuse_pad
 from .merge_common import merge_common
 from .normalise_gemm import normalise_gemm
+from .orient_products import orient_products
 from .remove_dead_code import remove_dead_code
 from .remove_transposes import remove_transposes
 from .sink_reshapes import sink_reshapes
 from .spell_out import spell_out
+from .spell_products import spell_products
 from .split_tail import split_tail
 
 __all__ = ["FLOAT_PASSES", "prepare_float"]
 
 FLOAT_PASSES: tuple[Callable[[Graph], Graph], ...] = (
     drop_identities,
+    spell_products,
     remove_transposes,
+    orient_products,
     split_tail,
     normalise_gemm,
     spell_out,
