@@ -48,8 +48,8 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
     "Identity": ("", "folded"),
     "LogSoftmax": (_LAST, "host tail"),
     "MatMul": (
-        "constant right operand; in float networks also a constant left one, and two computed matrices, (1, M, K) "
-        "times (1, K, N), on an engine with dynamic_weights",
+        "constant right operand; in float networks also a constant left one; two computed matrices, (1, M, K) times "
+        "(1, K, N), in quantised networks with zero points of 0, on an engine with dynamic_weights",
         "engine",
     ),
     "MaxPool": (f"{_WINDOW}, dilations, ceil_mode; only the first output", "engine"),
@@ -70,7 +70,7 @@ _LAYERS: Mapping[str, tuple[str, str]] = {
     "Split": ("as Slice", "engine, or nothing where a view will do"),
     "Squeeze": ("as Reshape", "folded"),
     "Transpose": (
-        "height and width exchanged; in float networks channels and one row or column of pixels; of weights any",
+        "height and width exchanged, or channels and one row or column of pixels; of weights any",
         "engine",
     ),
     "Unsqueeze": ("as Reshape", "folded"),

@@ -5,6 +5,7 @@ The network's own scales and zero points are kept exactly. What is read, where `
 DequantizeLinear and QuantizeLinear and ``...`` for Relu, Clip, Reshape or Identity in any number:
 
 - ``DQ -> Conv | Gemm | MatMul -> (Add of a constant) -> ... -> Q``, weights and bias from constants;
+- ``DQ, DQ -> MatMul -> ... -> Q`` of (1, M, K) and (1, K, N), both with a zero point of 0;
 - ``DQ, DQ -> Add -> ... -> Q``; ``DQ -> MaxPool | AveragePool -> ... -> Q``;
 - ``DQ -> Concat | Slice | Pad | Transpose (H, W) | Resize | ConvTranspose | ReduceMean (H, W) -> ... -> Q``;
 - Conv, ConvTranspose and pools also of sequences (N, C, L); ``DQ -> PRelu -> Q`` with a slope for each channel;

@@ -17,6 +17,7 @@ from .qdq_affine import batch_norm
 from .qdq_constants import accumulator_bias, refuse, reshaped_constant, weights_by_output
 from .qdq_elementwise import ELEMENTWISE
 from .qdq_movement import concat, pad, reduce_mean, take, transpose
+from .qdq_product import is_of_two, product_of_two
 from .qdq_resize import resize
 from .qdq_transposed import conv_transpose
 from .qdq_values import Activation, ConstantCodes, FloatInput, HostTail, Pending, Reals, Value
@@ -98,7 +99,7 @@ def _gemm(walk: Walk, node: Node) -> Value:
 
 
 def _matmul(walk: Walk, node: Node) -> Value:
-    return _dense(walk, node, axis=1)
+    return product_of_two(walk, node) if is_of_two(walk, node) else _dense(walk, node, axis=1)
 
 
 def _dense(walk: Walk, node: Node, axis: int) -> Value:

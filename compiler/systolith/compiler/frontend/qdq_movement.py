@@ -17,6 +17,7 @@ from ..ir import Move, Node, QParams
 from ..moves import NOTHING, concat_moves, gather_moves, interleave_move, transpose_move, whole_move
 from ..verify_integer import image_shape
 from .qdq_constants import refuse
+from .qdq_product import exchange
 from .qdq_values import Activation, Pending, Value, Weights
 from .qdq_walk import Walk
 
@@ -115,14 +116,17 @@ def _fill(operand: Activation, value: float) -> float:
 
 
 def transpose(walk: Walk, node: Node) -> Value:
-    """Weights in another order of axes; an activation with height and width exchanged."""
+    """Weights in another order of axes; an activation with height and width, or channels and pixels exchanged."""
     value, order = walk.value(node, 0), tuple(node.attributes["perm"])
     if isinstance(value, Weights):
         axis = order.index(value.axis) if value.scale.ndim else 0
         return Weights(np.transpose(value.codes, order), value.scale, axis)
+    moved = [axis for axis in order if walk.source.tensors[node.inputs[0]].shape[axis] != 1]
+    if len(order) < 5 and moved in ([2, 1], [3, 1]):
+        return exchange(walk, node, walk.in_shape(node, walk.activation(node, node.inputs[0])))
     operand = _operand(walk, node, node.inputs[0])
     if order[:2] != (0, 1):
-        accepted = "exchanges of height and width"
+        accepted = "exchanges of height and width, or of channels and a single row or column of pixels"
         raise refuse(node, f"perm {list(order)} moves channels", accepted, "export the model with channels first")
     size = image_shape(operand.shape)
     return _moved(walk, node, [operand], [transpose_move(size) if order[2:] == (3, 2) else whole_move(0, size)])
