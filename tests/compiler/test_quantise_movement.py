@@ -189,10 +189,10 @@ REFUSED = [
         _channels_moved,
         r"'n' \(Transpose\): perm \[0, 2, 3, 1\] of shape \[1, 6, 4, 5\] moves channels; .*channels first",
     ),
-    (_lost_axis, r"'n' \(ReduceMean\): axes \[1, 2\] without keepdims; accepted: keepdims=1, or means over all"),
+    (_lost_axis, r"'n' \(ReduceMean\): axes \[1, 2\] without keepdims; accepted: keepdims=1, means over all"),
     (
         _lost_width,
-        r"'n' \(ReduceMean\): axes \[3\] without keepdims; accepted: keepdims=1, or means over all but channels",
+        r"'n' \(ReduceMean\): axes \[3\] without keepdims; accepted: keepdims=1, means over all but channels",
     ),
 ]
 
@@ -202,6 +202,14 @@ def test_refusals(build: Any, message: str) -> None:
     b = ModelBuilder((1, 6, 4, 5), opset=18)
     with pytest.raises(UnsupportedModel, match=message):
         compiled(b, build(b), lsb=1)
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_means_over_a_sequence_s_channels(keepdims: int) -> None:
+    """Tokens are channels in ONNX: their mean leaves one number for each feature."""
+    b = ModelBuilder((1, 6, 5))
+    graph = compiled(b, b.add("ReduceMean", "input", axes=[1], keepdims=keepdims), lsb=0.52)
+    assert [node.op for node in graph.nodes] == ["QConv", *([] if keepdims else ["QTranspose"])]
 
 
 def test_sums_of_a_mean_must_fit_the_accumulator() -> None:

@@ -242,14 +242,23 @@ def reduce_mean(builder: Builder, node: Node) -> None:
     last = range(len(source.shape) - 2, len(source.shape))
     kernel = tuple(length if axis in axes else 1 for axis, length in zip(last, size, strict=True))
     left = tuple(length // taken for length, taken in zip(size, kernel, strict=True))
-    if image_shape(builder.graph.tensors[node.outputs[0]].shape) != (1 if 1 in axes else channels, *left):
-        raise builder.refuse(node, f"axes {list(axes)} without keepdims", "keepdims=1, or means over all but channels")
+    expected = (1 if 1 in axes else channels, *left)
+    got = image_shape(builder.graph.tensors[node.outputs[0]].shape)
+    # without keepdims a sequence's elements, so far pixels, become the channels
+    turned = axes == (1,) and got == (left[1], 1, 1)
+    if got != expected and not turned:
+        raise builder.refuse(
+            node, f"axes {list(axes)} without keepdims", "keepdims=1, means over all but channels, or of a sequence"
+        )
     if 1 in axes:
         weight = np.ones((1, channels, *kernel), dtype=np.int64)
         least = builder.factor_scale(builder.params(source.name).scale / weight.size)
         result = builder.define(node.outputs[0], least)
         factor = builder.params(source.name).scale / (weight.size * result.scale)
-        fixed_conv(builder, node, source, node.outputs[0], weight, factor)
+        name = builder.inner(node, "mean", (1, *expected), result) if turned else node.outputs[0]
+        fixed_conv(builder, node, source, name, weight, factor)
+        if turned:
+            builder.emit(node, "QTranspose", (name,), {})
         return
     window = {"kernel_shape": kernel, "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
     average_pool(builder, replace(node, attributes={**node.attributes, **window, "count_include_pad": False}))
