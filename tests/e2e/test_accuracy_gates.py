@@ -104,8 +104,9 @@ def test_eight_bits_keep_the_accuracy(name: str) -> None:
 def test_four_bits_where_the_search_chooses_keep_the_accuracy(name: str) -> None:
     """Within one and a half points with 60 % of the bytes at most, on samples that the search has not seen."""
     source, case = _source(name), HELD_OUT[name]()
-    known = {source.inputs[0]: case.calibration}
-    made = quantise_float(source, known, QuantiseConfig(), Allowance(max_drop=1.5), case.known_labels)
+    known = {source.inputs[0]: case.calibration[:100]}
+    labels = None if case.known_labels is None else case.known_labels[:100]
+    made = quantise_float(source, known, QuantiseConfig(), Allowance(max_drop=1.5), labels)
     assert made.decisions["weight_bytes"] <= 0.6 * made.decisions["search"]["bytes_before"]
     as_float = _top1(float_outputs(source, {source.inputs[0]: case.samples})[source.outputs[0]], case.labels)
     assert as_float >= 0.89

@@ -30,9 +30,9 @@ least."""
 _LAYER = """Bits of one layer's weights, such as conv1=8; may be given several times. Goes before --weights."""
 
 _DROP = """How much auto widths may cost on the calibration inputs, in points: percent of the inputs classified as
-labelled (where the .npz has labels, or with --labels), else as by the float network if it classifies (a Softmax or an
-ArgMax follows the first output; only the first output is judged), else percent of error power at the outputs. Layers
-whose few bytes would cost much keep theirs."""
+labelled (where the .npz has labels, or with --labels), else as by the float network if it classifies (a Softmax,
+LogSoftmax or ArgMax follows its first output; only the first output is judged), else percent of error power at the
+outputs. Layers whose few bytes would cost much keep theirs."""
 
 _EQUALISE = """Balance the channels between two layers, so that one scale suits all (for depthwise networks). auto
 keeps it where it lowers the error at the outputs."""
