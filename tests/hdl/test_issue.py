@@ -110,7 +110,6 @@ class Bench:
         self.kind = ""
         self.fields: dict[str, int] = {}
         self.apart = False
-        self.target = self.narrow = 0
         self.lanes_free = self.cycle = self.bank = 0
         self.banks = self.free = 2
         """Free ones of buffered accumulators: after, and before this cycle."""
@@ -221,8 +220,8 @@ class Bench:
         assert ctx.get(dut.taken) == (matrix and tag["start"])
         assert ctx.get(dut.pixel) == (matrix and tag["last"] and window.final_block)
         assert ctx.get(dut.ended) == (issued and window.ends)
-        assert ctx.get(dut.target) == self.target
-        assert not self.arch.narrow_weights or ctx.get(dut.narrow) == self.narrow
+        assert ctx.get(dut.target) == self.fields["weights_next"]
+        assert not self.arch.narrow_weights or ctx.get(dut.narrow) == self.fields.get("narrow_next", 0)
         late = MIN_PASS - 1 - min(window.place, MIN_PASS - 1)
         assert ctx.get(dut.hold) == (late if matrix and not tag["start"] else 0)
         if issued:
@@ -233,7 +232,6 @@ class Bench:
     def _account(self, window: Window) -> None:
         """What the window takes."""
         if window.tag["start"]:
-            self.target, self.narrow = self.fields["weights_next"], self.fields.get("narrow_next", 0)
             self.banks -= window.tag["first"]
         if self.vector and window.tag["last"]:
             self.lanes_free = self.cycle + self.arch.lane_cycles

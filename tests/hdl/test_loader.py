@@ -23,8 +23,8 @@ ARCHES = {
 DYNAMIC = {
     name: ARCHES[name].with_(dynamic_weights=True) for name in ("tiny", "rows", "single", "narrow", "narrow, short")
 }
-TARGET_STAYS = 2
-"""Cycles in which a pass's jump has its target, behind that in which the pass is taken."""
+FIRST_STAYS = 2
+"""Cycles behind a restart in which the width of the first weights stays."""
 
 
 class Bench:
@@ -94,7 +94,7 @@ class Bench:
         await self.tick(ctx)
         ctx.set(self.dut.restart, 0)
         if self.arch.narrow_weights:
-            for _ in range(TARGET_STAYS):
+            for _ in range(FIRST_STAYS):
                 await self.tick(ctx)
             ctx.set(self.dut.first, self.any_target()[1])
 
@@ -108,7 +108,7 @@ class Bench:
         ctx.set(self.dut.taken, 1)
         ctx.set(self.dut.jump, jump is not None)
         if jump is not None:
-            self.targets |= dict.fromkeys(range(self.cycle + 1, self.cycle + TARGET_STAYS + 1), jump)
+            self.targets[self.cycle] = jump
         self.expect_pass()
         await self.tick(ctx)
         ctx.set(self.dut.taken, 0)

@@ -228,10 +228,9 @@ class Issue(wiring.Component):
             self.taken.eq(issued & tag.start),
             self.jump.eq(tag.last & final),
             self.hold.eq(Mux(late, MIN_PASS - 1 - place, 0)),
+            self.target.eq(fields.weights_next),
             self.pixel.eq(matrix & tag.last & final),
             self.ended.eq(issued & tag.last & (tag.advance == Advance.END)),
         ]
-        with m.If(self.taken):
-            m.d.sync += self.target.eq(fields.weights_next)
-            if self._arch.narrow_weights:
-                m.d.sync += self.narrow.eq(fields.narrow_next)
+        if self._arch.narrow_weights:
+            m.d.comb += self.narrow.eq(fields.narrow_next)

@@ -28,9 +28,9 @@ class WeightLoader(wiring.Component):
         restart: In; begin at line 0, loading the first pass, whatever is being loaded.
         taken: In; the first window of a pass is issued: its weights are in use, load the next pass.
         jump: In; with ``taken``: the next pass's weights begin at ``target`` instead of behind this pass's.
-        target: In; stable for two cycles after ``taken``.
+        target: In; counts with ``taken``.
         first, narrow: In; where weights may be narrow, how often their bits are halved: those of line 0, stable for two
-            cycles after ``restart``; those at ``target``, stable with it.
+            cycles after ``restart``; those at ``target``, with it.
         hold: In; the next pass must not begin in so many cycles from the next one on.
         ready: Out; a pass may begin: its weights will be in place, and its sums will not overtake the pass before.
         weights: Out; valid-only stream of row groups.
@@ -105,19 +105,20 @@ class WeightLoader(wiring.Component):
         m.submodules.memory = memory
         again = self.again if arch.dynamic_weights else 0
         begin = self._delayed_flag(m, self.restart | self.taken | again, "begin", wait)
-        jump = delayed(m, (self.jump & ~again if arch.dynamic_weights else self.jump) | self.restart, 1, wait, "jump")
         origin = delayed(m, self.restart, 1, wait, "origin")
+        # from registers both, for the address is late: whether the pass begins elsewhere, and where
+        leap = delayed(m, self.restart | (self.taken & self.jump), 1, wait, "leap")
+        place = delayed(m, Mux(self.restart, 0, self.target), len(self.target), wait, "place")
         line = Signal(clog2(arch.weight_lines))
         row = Signal(clog2(arch.pass_lines))
         reading = Signal()
-        request, address, group, leap = Signal(), Signal.like(line), Signal.like(row), Signal()
+        request, address, group = Signal(), Signal.like(line), Signal.like(row)
         m.d.comb += [
             request.eq(begin | reading),
-            leap.eq(begin & jump),
-            address.eq(Mux(leap, Mux(origin, 0, self.target), line)),
+            address.eq(Mux(leap, place, line)),
             group.eq(Mux(begin, 0, row)),
         ]
-        part, last = self._part(m, request, leap, origin) if arch.narrow_weights else (None, 1)
+        part, last = self._part(m, request, leap, origin, wait) if arch.narrow_weights else (None, 1)
         with m.If(request):
             m.d.sync += [line.eq(address + last), row.eq(group + 1), reading.eq(group != arch.pass_lines - 1)]
         if arch.dynamic_weights:
@@ -172,13 +173,14 @@ class WeightLoader(wiring.Component):
                     m.d.comb += line.eq(Cat(rows[index::-1]))
         return line
 
-    def _part(self, m: Module, request: Signal, leap: Signal, origin: Signal) -> tuple[Any, Value]:
+    def _part(self, m: Module, request: Signal, leap: Value, origin: Value, wait: int) -> tuple[Any, Value]:
         """Which part of a line is asked for, and whether it is the line's last.
 
-        A descriptor's weights begin with the first part of their line.
+        A descriptor's weights begin with the first part of their line. ``wait``: cycles since the pass was taken.
         """
         part, kept, quarter = Signal(Part, name="part"), Signal.like(self.narrow), Signal(range(QUARTERS))
-        narrow = Mux(leap, Mux(origin, self.first, self.narrow), kept)
+        coming = delayed(m, self.narrow, len(self.narrow), wait, "narrow")
+        narrow = Mux(leap, Mux(origin, self.first, coming), kept)
         m.d.comb += [
             part.whole.eq(narrow == 0),
             part.half.eq(narrow == 1),
