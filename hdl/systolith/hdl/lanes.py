@@ -193,5 +193,9 @@ class Lanes(wiring.Component):
             with m.If(~self.config.residual):
                 one = 1 << self._arch.lane_widths.add_post
                 m.d.comb += [config.m_own.eq(one), config.m_res.eq(0)]
-                m.d.comb += [config.product.eq(0), config.lo_sum.eq(config.lo), config.hi_sum.eq(config.hi)]
+                m.d.comb += [config.lo_sum.eq(config.lo), config.hi_sum.eq(config.hi)]
+            # from a register, as it is far behind it; no element needs it in its first cycle
+            product = Signal(name="product")
+            m.d.sync += product.eq(self.config.residual & self.config.product)
+            m.d.comb += config.product.eq(product)
         return config
