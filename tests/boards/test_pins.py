@@ -17,8 +17,9 @@ from systolith.compiler.pipeline import compile_network
 from systolith.spec.arch import PRESETS
 from systolith.testbench.runner.cache import cache_folder
 from tests.support.board_bench import board_build, run_client
+from tests.support.graph_builder import Limits
 from tests.support.programs import random_case
-from tests.support.random_graphs import Limits, random_graph, random_table_graph
+from tests.support.random_graphs import random_graph, random_table_graph
 from tests.support.simulators import COMPILED, needs
 
 ARCH = PRESETS["tiny"]

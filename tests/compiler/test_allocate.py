@@ -11,8 +11,9 @@ from systolith.compiler.errors import CapacityError
 from systolith.compiler.ir import Graph, Node, Tensor
 from systolith.compiler.layout import plan_layouts
 from systolith.spec.arch import PRESETS, Arch
+from tests.support.graph_builder import GraphBuilder
 from tests.support.networks import resnet8
-from tests.support.random_graphs import GraphBuilder, random_network
+from tests.support.random_graphs import random_network
 
 ARCH = PRESETS["8x8"]
 

@@ -23,8 +23,9 @@ from systolith.spec.encoding import decode_program
 from systolith.spec.isa import Op
 from systolith.spec.link import Counter, Space
 from systolith.testbench.isa_model import IsaModel
+from tests.support.graph_builder import Limits
 from tests.support.networks import NetworkBuilder
-from tests.support.random_graphs import Limits, random_depthwise_graph, random_feeds
+from tests.support.random_graphs import random_depthwise_graph, random_feeds
 
 ROOM: dict[str, Any] = {"weight_lines": 1 << 16, "param_lines": 1024, "program_words": 1 << 15, "act_lines": 8192}
 ARCHS = [

@@ -11,7 +11,8 @@ from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph
 from systolith.compiler.passes.fuse_table import fuse_table
 from systolith.compiler.verify import verify
-from tests.support.random_graphs import Limits, random_feeds, random_move_graph, random_network
+from tests.support.graph_builder import Limits
+from tests.support.random_graphs import random_feeds, random_move_graph, random_network
 
 
 @pytest.mark.parametrize("make", [random_network, random_move_graph])

@@ -17,9 +17,9 @@ from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.link import Counter
 from systolith.testbench.isa_model import IsaModel
 from systolith.testbench.localise import locate_layer
+from tests.support.graph_builder import GraphBuilder
 from tests.support.lsb import assert_engine_agrees
 from tests.support.programs import make_samples
-from tests.support.random_graphs import GraphBuilder
 from tests.support.random_homes import exact, home_builder, random_home_graph
 
 ARCH = PRESETS["4x4"]
@@ -64,22 +64,23 @@ def test_a_selection_of_a_single_row_is_padded_by_its_readers(width: int) -> Non
         assert_engine_agrees(graph, ARCH, seed)
 
 
-def test_sequences_lie_side_by_side_like_maps() -> None:
+def concatenated(height: int) -> tuple[Graph, tuple[str, str, str]]:
+    """Two convolutions' results in one tensor that a third reads; and the names of the three tensors."""
     b = home_builder()
-    x = b.input(4, 1, 6)
+    x = b.input(4, height, 6)
     one, other = b.conv(x, 8, single=(0, 1), same=True), b.conv(x, 8, single=(0, 1), same=True)
-    y = moved(b, (16, 1, 6), concat_moves([(8, 1, 6), (8, 1, 6)], 0), one, other)
-    graph = exact(b.graph("concat", b.conv(y)))
+    y = moved(b, (16, height, 6), concat_moves([(8, height, 6)] * 2, 0), one, other)
+    return exact(b.graph("concat", b.conv(y))), (one, other, y)
+
+
+def test_sequences_lie_side_by_side_like_maps() -> None:
+    graph, _ = concatenated(height=1)
     line = {name: replace(one, shape=(*one.shape[:2], *one.shape[3:])) for name, one in graph.tensors.items()}
     assert homes(graph.with_(tensors=line)) == homes(graph) != {}
 
 
 def test_parts_of_a_concat_lie_side_by_side() -> None:
-    b = home_builder()
-    x = b.input(4, 5, 6)
-    one, other = b.conv(x, 8, single=(0, 1), same=True), b.conv(x, 8, single=(0, 1), same=True)
-    y = moved(b, (16, 5, 6), concat_moves([(8, 5, 6), (8, 5, 6)], 0), one, other)
-    graph = exact(b.graph("concat", b.conv(y)))
+    graph, (one, other, y) = concatenated(height=5)
     assert homes(graph) == {one: (y, 0), other: (y, 8)}
     program = lower(graph, ARCH)
     assert [layer.name for layer in program.layers] == [node.name for node in graph.nodes if node.op != "QMove"]

@@ -10,8 +10,8 @@ from systolith.compiler.ir import Graph, Node, QParams, Tensor
 from systolith.compiler.passes.fuse_table import fuse_table
 from systolith.spec import fixed
 from systolith.spec.fixed import LaneWidths
+from tests.support.graph_builder import Limits
 from tests.support.random_graphs import (
-    Limits,
     random_add_graph,
     random_conv_graph,
     random_feeds,

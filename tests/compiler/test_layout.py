@@ -8,7 +8,7 @@ from systolith.compiler.errors import UnsupportedModel
 from systolith.compiler.ir import Graph, Node, Tensor
 from systolith.compiler.layout import Layout, extents, plan_layouts, residual_of, round_up
 from systolith.spec.arch import PRESETS
-from tests.support.random_graphs import GraphBuilder
+from tests.support.graph_builder import GraphBuilder
 
 ARCH = PRESETS["8x8"]
 

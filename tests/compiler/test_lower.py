@@ -20,15 +20,9 @@ from systolith.spec.encoding import decode_program
 from systolith.spec.isa import Op
 from systolith.spec.link import Space
 from systolith.testbench.isa_model import IsaModel, read_tensor
+from tests.support.graph_builder import GraphBuilder, Limits
 from tests.support.networks import NetworkBuilder, autoencoder, resnet8
-from tests.support.random_graphs import (
-    GraphBuilder,
-    Limits,
-    random_feeds,
-    random_graph,
-    random_network,
-    random_table_graph,
-)
+from tests.support.random_graphs import random_feeds, random_graph, random_network, random_table_graph
 
 _ROOM: dict[str, Any] = {"weight_lines": 1 << 16, "param_lines": 1024, "program_words": 1 << 14}
 

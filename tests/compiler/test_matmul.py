@@ -20,7 +20,8 @@ from systolith.spec.image import Program
 from systolith.spec.isa import Descriptor, Op
 from systolith.spec.link import Space
 from systolith.testbench.isa_model import IsaModel
-from tests.support.random_graphs import GraphBuilder, Limits, random_feeds, random_matmul_graph
+from tests.support.graph_builder import GraphBuilder, Limits
+from tests.support.random_graphs import random_feeds, random_matmul_graph
 
 _ROOM: dict[str, Any] = {"weight_lines": 1 << 14, "param_lines": 256, "act_lines": 4096}
 ARCHS = [

@@ -20,7 +20,8 @@ from systolith.compiler.plan import Context, LaneTable
 from systolith.compiler.variants import input_variants, output_variants
 from systolith.spec.arch import PRESETS, Arch
 from systolith.testbench.isa_model import IsaModel
-from tests.support.random_graphs import GraphBuilder, Limits, random_feeds
+from tests.support.graph_builder import GraphBuilder, Limits
+from tests.support.random_graphs import random_feeds
 
 ARCHS = [
     PRESETS["4x4"],

@@ -9,7 +9,7 @@ import pytest
 from systolith.compiler.ir import QParams, Tensor
 from systolith.compiler.plan import Context
 from systolith.spec.arch import PRESETS
-from tests.support.random_graphs import GraphBuilder
+from tests.support.graph_builder import GraphBuilder
 
 
 def test_context_knows_quantisation_or_says_that_there_is_none() -> None:

@@ -14,6 +14,7 @@ from systolith.compiler.quantise import quantise
 from systolith.compiler.quantise_config import QuantiseConfig
 from systolith.compiler.quantise_product import centre_ranges
 from systolith.spec.arch import PRESETS
+from tests.support.lsb import params_of
 
 CONFIG = QuantiseConfig.for_arch(PRESETS["8x8"], method="min-max")
 
@@ -36,17 +37,15 @@ def test_products_are_within_their_rounding(turned: bool, shared: bool) -> None:
     data = {name: rng.normal(0.3, 1, (32, *source.tensors[name].shape[1:])).astype(np.float32) for name in ("a", "b")}
     network = quantise(source, calibrate(source, data, CONFIG), CONFIG)
     product = next(node for node in network.nodes if node.op == "QMatMul")
-    assert [network.tensors[name].qparams.zero_point for name in product.inputs] == [0, 0]  # type: ignore[union-attr]
+    assert [params_of(network, name).zero_point for name in product.inputs] == [0, 0]
     assert product.attributes.get("transposed", False) == turned
-    params = {name: network.tensors[name].qparams for name in ("a", "b", "y")}
+    params = {name: params_of(network, name) for name in ("a", "b", "y")}
     codes, exact = {}, {}
     for name in ("a", "b"):
         one = params[name]
-        assert one is not None
         codes[name] = np.clip(np.rint(data[name] / one.scale) + one.zero_point, one.low, one.high).astype(np.int64)
         exact[name] = ((codes[name] - one.zero_point) * one.scale).astype(np.float32)
     y = params["y"]
-    assert y is not None
     got = (run_integer(network, codes)["y"] - y.zero_point) * y.scale
     assert np.abs(got - run_float(source, exact)["y"]).max() < 2 * y.scale
 

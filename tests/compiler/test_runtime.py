@@ -22,7 +22,7 @@ from systolith.spec import link
 from systolith.spec.arch import PRESETS
 from systolith.spec.image import Program, TensorMap
 from systolith.spec.link import Counter, Space
-from tests.support.random_graphs import GraphBuilder, Limits
+from tests.support.graph_builder import GraphBuilder, Limits
 
 ARCH = PRESETS["4x4"]
 

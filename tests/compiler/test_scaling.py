@@ -13,7 +13,7 @@ from systolith.compiler.plan import Context
 from systolith.compiler.scaling import check_accumulator, lane_fields, lane_table
 from systolith.spec.arch import PRESETS
 from systolith.spec.fixed import LaneWidths, make_add_multiplier, make_scaler
-from tests.support.random_graphs import GraphBuilder
+from tests.support.graph_builder import GraphBuilder
 
 ARCH = PRESETS["tiny"]
 WIDTHS = LaneWidths(ARCH.act_bits, ARCH.acc_bits)

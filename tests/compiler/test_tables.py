@@ -8,7 +8,7 @@ from systolith.compiler.errors import CapacityError
 from systolith.compiler.ir import Graph, Node
 from systolith.compiler.tables import place_tables
 from systolith.spec.arch import PRESETS
-from tests.support.random_graphs import GraphBuilder
+from tests.support.graph_builder import GraphBuilder
 
 ARCH = PRESETS["tiny"]
 

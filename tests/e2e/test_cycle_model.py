@@ -27,14 +27,9 @@ from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.image import Program
 from systolith.testbench.cycles import locate_cycles
 from systolith.testbench.runner.backend import RtlSimulator
+from tests.support.graph_builder import Limits
 from tests.support.programs import limits_for
-from tests.support.random_graphs import (
-    Limits,
-    random_conv_graph,
-    random_matmul_graph,
-    random_move_graph,
-    random_network,
-)
+from tests.support.random_graphs import random_conv_graph, random_matmul_graph, random_move_graph, random_network
 from tests.support.random_homes import random_home_graph
 from tests.support.simulators import needs
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.api.checks import check
 from systolith.api.flow import Compiled, compile
 from systolith.spec.arch import PRESETS, Arch
 from systolith.spec.encoding import decode_program
 from systolith.spec.link import Space
 from tests.support.float_models import ModelBuilder
+from tests.support.rtl import assert_rtl_is_exact
 from tests.support.simulators import needs
 
 SEED = 6
@@ -48,7 +48,4 @@ def test_every_product_is_one_descriptor_and_reads_its_gate(tmp_path: Path) -> N
     "arch", [PRESETS["4x4"], PRESETS["8x8"], PRESETS["tiny"].with_(precision=2)], ids=lambda arch: arch.name
 )
 def test_rtl_is_exact(arch: Arch, tmp_path: Path) -> None:
-    build = compiled_for(arch, tmp_path).write(tmp_path / "build")
-    figures = check(build, simulator="verilator", samples=2, randoms=2, seed=SEED)
-    assert figures["findings"] == []
-    assert figures["stores"] > 0
+    assert_rtl_is_exact(compiled_for(arch, tmp_path), tmp_path, SEED)

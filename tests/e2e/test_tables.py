@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.api.checks import check
 from systolith.api.flow import Compiled, compile
 from systolith.api.network import engine_feeds
 from systolith.compiler.errors import CapacityError, UnsupportedModel
@@ -19,6 +18,7 @@ from systolith.spec.encoding import decode_program
 from systolith.spec.isa import Op
 from systolith.spec.link import Space
 from tests.support.float_models import ModelBuilder, random_feeds
+from tests.support.rtl import assert_rtl_is_exact
 from tests.support.simulators import needs
 
 SEED = 4
@@ -77,10 +77,7 @@ def test_the_integers_are_near_the_float_network(tmp_path: Path) -> None:
     "arch", [PRESETS["4x4"], PRESETS["8x8"], PRESETS["tiny"].with_(tables=4)], ids=lambda a: a.name
 )
 def test_rtl_is_exact(arch: Arch, tmp_path: Path) -> None:
-    build = compiled_for(arch, tmp_path).write(tmp_path / "build")
-    figures = check(build, simulator="verilator", samples=2, randoms=2, seed=SEED)
-    assert figures["findings"] == []
-    assert figures["stores"] > 0
+    assert_rtl_is_exact(compiled_for(arch, tmp_path), tmp_path, SEED)
 
 
 def test_too_few_tables_and_none_are_refused(tmp_path: Path) -> None:

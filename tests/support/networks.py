@@ -7,7 +7,7 @@ import numpy as np
 
 from systolith.compiler.ir import AddAttributes, Graph, Node, QParams, Tensor
 
-from .random_graphs import GraphBuilder
+from .graph_builder import GraphBuilder
 
 __all__ = ["NetworkBuilder", "autoencoder", "resnet8"]
 

@@ -14,7 +14,8 @@ from systolith.compiler.lower import lower
 from systolith.spec.arch import Arch
 from systolith.spec.image import Program
 from systolith.testbench.verify import Sample
-from tests.support.random_graphs import Limits, random_feeds, random_graph
+from tests.support.graph_builder import Limits
+from tests.support.random_graphs import random_feeds, random_graph
 
 __all__ = ["limits_for", "make_samples", "random_case"]
 

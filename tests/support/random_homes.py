@@ -9,7 +9,7 @@ import numpy as np
 
 from systolith.compiler.ir import Graph, QParams
 from systolith.compiler.verify import verify
-from tests.support.random_graphs import GraphBuilder, Limits
+from tests.support.graph_builder import GraphBuilder, Limits
 
 __all__ = ["exact", "home_builder", "random_home_graph"]
 

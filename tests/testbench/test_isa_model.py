@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from array import array
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -311,7 +312,7 @@ def test_a_table_that_the_program_lacks_is_an_error() -> None:
 DYNAMIC = ARCH.with_(weight_rows=2, dynamic_weights=True)
 
 
-def product_program(pixels: int = 4, row: int = 0, **fields: object) -> Program:
+def product_program(pixels: int = 4, row: int = 0, **fields: Any) -> Program:
     """The first ``pixels`` pixels of x become rows of weights; the first pixel of x then meets them."""
     line = Loop(pixels, 0, 4)
     store = Descriptor(
@@ -337,7 +338,7 @@ def product_program(pixels: int = 4, row: int = 0, **fields: object) -> Program:
     )
     params = [[param(0, factor) for _ in range(2)] for factor in (1.0, 1.0, 1 / 256, 1 / 256)]
     weights = [[1] * 8, [1] * 8]
-    return program([store, replace(use, **fields)], weights, params, DYNAMIC)  # type: ignore[arg-type]
+    return program([store, replace(use, **fields)], weights, params, DYNAMIC)
 
 
 def test_results_become_weights() -> None:

@@ -8,7 +8,8 @@ from systolith.compiler.interp_int import run_integer
 from systolith.compiler.ir import Graph, Node, Tensor
 from systolith.compiler.passes.drop_requant import drop_requant
 from systolith.compiler.verify import verify
-from tests.support.random_graphs import GraphBuilder, Limits, random_feeds, random_network
+from tests.support.graph_builder import GraphBuilder, Limits
+from tests.support.random_graphs import random_feeds, random_network
 
 LIMITS = Limits(size=6, channels=4, kernel=3)
 

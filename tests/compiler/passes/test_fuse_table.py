@@ -9,7 +9,8 @@ from systolith.compiler.ir import Graph
 from systolith.compiler.passes.fuse_add import fuse_add
 from systolith.compiler.passes.fuse_table import fuse_table
 from systolith.compiler.verify import verify
-from tests.support.random_graphs import GraphBuilder, Limits, random_feeds, random_network
+from tests.support.graph_builder import GraphBuilder, Limits
+from tests.support.random_graphs import random_feeds, random_network
 
 LIMITS = Limits(size=6, channels=4, kernel=3, tables=True)
 

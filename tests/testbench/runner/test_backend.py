@@ -19,8 +19,9 @@ from systolith.spec.link import Counter
 from systolith.testbench.pauses import Pauses
 from systolith.testbench.runner.backend import Observation, RtlSimulator
 from systolith.testbench.verify import Sample, verify
+from tests.support.graph_builder import Limits
 from tests.support.programs import limits_for, random_case
-from tests.support.random_graphs import Limits, random_network
+from tests.support.random_graphs import random_network
 from tests.support.simulators import EVERY, needs
 
 SEED = 7000
