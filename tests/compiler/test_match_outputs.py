@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from systolith.compiler.calibrate import choose_ranges
-from systolith.compiler.errors import QuantisationError
 from systolith.compiler.ir import Graph
 from systolith.compiler.match_outputs import OutputMatcher
 from systolith.compiler.observe import observe
@@ -101,11 +100,15 @@ def test_outputs_that_have_nothing_in_common_are_left_alone() -> None:
     assert OutputMatcher(graph, opposite).match(turned, NARROW).constants == turned.constants
 
 
-def test_a_bias_that_overflows_the_accumulator_is_refused() -> None:
+@pytest.mark.parametrize(("operand", "value"), [(2, 1e6), (1, 1e5)], ids=["accumulator", "lanes"])
+def test_a_layer_that_could_not_hold_the_fit_is_left_alone(operand: int, value: float) -> None:
     graph = network()
     data = random_feeds(graph, 20)
     config = NARROW.with_(acc_bits=16)
     made = quantised(graph, data, config)
-    far = graph.with_(constants={**graph.constants, graph.nodes[-1].inputs[2]: np.full(5, 1e6, np.float32)})
-    with pytest.raises(QuantisationError, match="accumulator"):
-        OutputMatcher(far, data).match(made, config)
+    name = graph.nodes[-1].inputs[operand]
+    changed = graph.constant(name) * value if operand == 1 else np.full(5, value, np.float32)
+    far = graph.with_(constants={**graph.constants, name: changed})
+    matched = OutputMatcher(far, data).match(made, config)
+    verify(matched)
+    assert all(np.array_equal(matched.constant(key), made.constant(key)) for key in made.constants)

@@ -100,8 +100,9 @@ def test_what_does_not_fit_is_refused() -> None:
         lower(product(40, (2, 2), (8, 5), 4), PRESETS["8x8"].with_(acc_bits=20))
 
 
-def test_rows_that_results_do_not_reach_are_refused() -> None:
-    """64 x 64 x 9 weights lie before: 4608 rows of 8, where addresses of results count to 2048."""
+@pytest.mark.parametrize(("transposed", "last"), [(False, 4608 + 64), (True, 4608 + 64 + 64)])
+def test_rows_that_results_do_not_reach_are_refused(transposed: bool, last: int) -> None:
+    """64 x 64 x 9 weights lie before, and what exchanges 8 pixels: 4608 rows of 8, and 64; addresses count to 2048."""
     builder = GraphBuilder(rng=np.random.default_rng(0), limits=Limits(channels=64))
     weight = np.full((64, 64, 3, 3), 100, dtype=np.int64)
     builder.constants |= {"w": weight, "b": np.zeros(64, dtype=np.int64), "f": np.full(64, 0.1)}
@@ -109,8 +110,10 @@ def test_rows_that_results_do_not_reach_are_refused() -> None:
     x = builder.centred(builder.input(64, 2, 2))
     names = {"weight": "w", "bias": "b", "factor": "f"}
     y = builder.centred(builder.given("QConv", (x,), (64, 2, 2), **window, **names, lo=0, hi=0))
-    graph = builder.graph("deep", builder.matmul(y, builder.centred(builder.input(8, 8, 8))))
-    with pytest.raises(CapacityError, match=r"its weights end in row 4671 of the weight memory, results .* row 2047;"):
+    right = builder.centred(builder.input(*((64, 1, 8) if transposed else (8, 8, 8))))
+    graph = builder.graph("deep", builder.matmul(y, right, transposed=transposed))
+    message = rf"its weights end in row {last - 1} of the weight memory, results .* row 2047;"
+    with pytest.raises(CapacityError, match=message):
         lower(graph, PRESETS["8x8"].with_(act_lines=256))
 
 

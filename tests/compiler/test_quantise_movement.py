@@ -110,6 +110,10 @@ PERMUTED: list[tuple[tuple[int, ...], tuple[int, ...], list[str]]] = [
     ((1, 5, 1, 1), (0, 2, 1, 3), ["QMove"]),
     ((1, 5, 1, 1), (0, 3, 2, 1), ["QMove"]),
     ((1, 5, 1, 1), (0, 2, 3, 1), ["QMove"]),
+    ((1, 5, 1, 6), (0, 3, 2, 1), ["QTranspose"]),
+    ((1, 5, 4, 1), (0, 2, 1, 3), ["QTranspose"]),
+    ((1, 5, 4, 1), (0, 1, 3, 2), ["View"]),
+    ((1, 5, 1, 6), (0, 1, 3, 2), ["View"]),
 ]
 
 
@@ -117,6 +121,16 @@ PERMUTED: list[tuple[tuple[int, ...], tuple[int, ...], list[str]]] = [
 def test_transpositions(shape: tuple[int, ...], perm: tuple[int, ...], made: list[str]) -> None:
     b = ModelBuilder(shape)
     assert ops(compiled(b, b.add("Transpose", "input", perm=perm), lsb=0.01)) == made
+
+
+@pytest.mark.parametrize(
+    ("shape", "perm"), [((1, 5, 1, 6), (0, 2, 3, 1)), ((1, 5, 4, 1), (0, 3, 2, 1)), ((1, 5, 4, 6), (0, 2, 3, 1))]
+)
+def test_channels_that_become_pixels_are_refused(shape: tuple[int, ...], perm: tuple[int, ...]) -> None:
+    """In the first two the result has a single channel, with the map's channels along one of its sides."""
+    b = ModelBuilder(shape)
+    with pytest.raises(UnsupportedModel, match="moves channels; accepted: .* that become channels"):
+        compiled(b, b.add("Transpose", "input", perm=perm), lsb=0.01)
 
 
 def test_a_transposition_that_changes_nothing_is_a_copy() -> None:

@@ -86,16 +86,16 @@ def _addressed(
     for plan, blocks, narrow, tables, slot in memories:
         for step in plan.steps:
             one = replace(step.descriptor, param_base=tables[step.params] + step.param_line, table=slot)
-            made.append(_placed(plan, one, blocks[step.target], arch) if one.to_weights else one)
+            made.append(_placed(plan, one, step.target, blocks[step.target], arch) if one.to_weights else one)
             if step.descriptor.op == Op.MATRIX:
                 following.append((blocks[step.weights], narrow))
     return overlap(_chained(made, following), arch)
 
 
-def _placed(plan: LayerPlan, descriptor: Descriptor, line: int, arch: Arch) -> Descriptor:
-    """A descriptor that stores weights, those of its row 0 at the beginning of ``line``."""
+def _placed(plan: LayerPlan, descriptor: Descriptor, target: int, line: int, arch: Arch) -> Descriptor:
+    """A descriptor that stores the weights numbered ``target``, those of its row 0 at the beginning of ``line``."""
     first, limit = line * arch.weight_rows, 1 << arch.act_addr_bits
-    last = first + sum(len(block) for block in plan.weights) * arch.rows - 1
+    last = first + len(plan.weights[target]) * arch.rows - 1
     if last >= limit:
         raise CapacityError(
             f"node {plan.node.name!r} ({plan.node.op}): its weights end in row {last} of the weight memory, results of "

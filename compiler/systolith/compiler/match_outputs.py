@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import QuantisationError
 from .ir import Graph, Node, QParams
 from .passes.affine import LAYERS
 from .passes.fuse_activation import activation_bounds
 from .quality import float_outputs, integer_outputs
 from .quantise_config import QuantiseConfig
 from .quantise_weights import check_sums
+from .verify_integer import FACTOR_LIMIT
 
 __all__ = ["OutputMatcher"]
 
@@ -51,9 +53,6 @@ class OutputMatcher:
         Args:
             network: as quantisation made it of the float network, with the same names.
             config: the options it was quantised with.
-
-        Raises:
-            QuantisationError: a sum can overflow the accumulator.
         """
         layers = [node for node in network.nodes if node.op == "QConv" and node.name in self._layers]
         if not layers or not any(map(config.reconstructs, self._weighted)):
@@ -84,13 +83,19 @@ def _fitted(network: Graph, node: Node, got: Floats, expected: Floats, config: Q
 
 
 def _scaled(network: Graph, node: Node, gain: float, shift: Floats, config: QuantiseConfig) -> dict[str, Any]:
-    """The constants of a layer whose result is ``gain`` times what it was, and ``shift`` (C,) more."""
+    """The constants of a layer whose result is ``gain`` times what it was, and ``shift`` (C,) more.
+
+    None if the lanes or the accumulator cannot hold them: the layer does without.
+    """
     names = {role: node.attributes[role] for role in ("weight", "bias", "factor")}
     weight, bias, factor = (network.constant(name) for name in names.values())
     factor = factor * gain
     bias = bias + np.rint(shift / (factor * _params(network, node.outputs[0]).scale)).astype(np.int64)
-    check_sums(node.name, weight, bias, _params(network, node.inputs[0]), config)
-    return {names["bias"]: bias, names["factor"]: factor}
+    try:
+        check_sums(node.name, weight, bias, _params(network, node.inputs[0]), config)
+    except QuantisationError:
+        return {}
+    return {names["bias"]: bias, names["factor"]: factor} if factor.max() < FACTOR_LIMIT else {}
 
 
 def _params(network: Graph, name: str) -> QParams:

@@ -3,8 +3,8 @@
 
 The weights of a block of C output channels are the C-vectors of as many channels of ``w``, one of each pixel: what the
 vector unit reads pixel by pixel is what the weight memory holds row by row. A transposed ``w`` is exchanged on its way,
-by the array (:mod:`.exchange`). Rows behind the last pixel, up to whole
-passes, are zeros of the program's image, so that what windows find behind the last channel of ``x`` does not matter.
+by the array (:mod:`.exchange`). Rows behind the last pixel, up to whole passes, are zeros of the program's image, so
+that what windows find behind the last channel of ``x`` does not matter.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from .errors import UnsupportedModel
 from .ir import Graph, Node, QParams, Tensor
 from .passes.fuse_activation import activation_bounds
 from .quantise_config import QuantiseConfig
-from .verify_integer import ADD_LIMIT, FACTOR_LIMIT
+from .verify_integer import ADD_LIMIT, FACTOR_LIMIT, product_limit
 
 __all__ = ["Builder"]
 
@@ -118,6 +118,11 @@ class Builder:
     def add_scale(scale: float) -> float:
         """The least scale of a sum one of whose operands has ``scale``."""
         return scale / (_MARGIN * ADD_LIMIT)
+
+    @staticmethod
+    def product_scale(unit: float, first: QParams) -> float:
+        """The least scale of a product whose first factor has ``first``, ``unit`` being that of 1 and 2**bits."""
+        return unit / (_MARGIN * product_limit(first))
 
     # ------------------------------------------------------------------ nodes
 

@@ -143,15 +143,18 @@ def transpose(builder: Builder, node: Node) -> None:
     """``Transpose`` that leaves channels channels, or exchanges them with pixels that are one line."""
     shape, perm = builder.graph.tensors[node.inputs[0]].shape, node.attributes["perm"]
     moved = [axis for axis in perm if shape[axis] != 1]
-    if len(shape) < 5 and moved in ([2, 1], [3, 1]):
+    if len(shape) < 5 and moved in ([2, 1], [3, 1]) and perm[:2] == (0, moved[0]):
         source = operand(builder, node, node.inputs[0])
         builder.define_like(node.outputs[0], builder.params(source.name))
         builder.emit(node, "QTranspose", (source.name,), {})
         return
     check_rank(builder, node)
     source = operand(builder, node, node.inputs[0])
-    size = image_shape(source.shape)
-    if perm[1] == 1:
+    size, result = image_shape(source.shape), image_shape(builder.graph.tensors[node.outputs[0]].shape)
+    if perm[1] == 1 and moved == sorted(moved) and size != result:
+        builder.define_like(node.outputs[0], builder.params(source.name))
+        builder.emit(node, "View", (source.name,), {})
+    elif perm[1] == 1:
         builder.define_like(node.outputs[0], builder.params(source.name))
         emit_move(builder, node, [source], [transpose_move(size) if perm[2:3] == (3,) else whole_move(0, size)])
     elif size[0] == 1:
@@ -162,8 +165,8 @@ def transpose(builder: Builder, node: Node) -> None:
         raise builder.refuse(
             node,
             f"perm {list(perm)} of shape {list(source.shape)} moves channels",
-            "exchanges of height and width, or of channels and a single row or column of pixels, and any perm of a "
-            "single channel or a single pixel",
+            "exchanges of height and width, or of channels and a single row or column of pixels that become channels, "
+            "and any perm of a single channel or a single pixel",
             "export the model with channels first",
         )
 

@@ -14,7 +14,7 @@ from .ir import AddAttributes, Node, QParams, Tensor
 from .quantise_builder import Builder
 from .quantise_movement import fixed_conv
 from .quantise_vector import existing
-from .verify_integer import image_shape, product_limit
+from .verify_integer import image_shape
 
 __all__ = ["addition", "product"]
 
@@ -45,13 +45,9 @@ def product(builder: Builder, node: Node) -> None:
     first, second = (builder.params(name) for name in names)
     # the product's value for integers 1 and 2**bits
     unit = first.scale * second.scale * (1 << first.bits)
-    params = builder.define(node.outputs[0], unit / (_MARGIN * product_limit(first)))
+    params = builder.define(node.outputs[0], builder.product_scale(unit, first))
     lo, hi = builder.bounds(node, params)
     builder.emit(node, "QMul", names, {"factor": unit / params.scale, "lo": lo, "hi": hi})
-
-
-_MARGIN = 0.99
-"""Factors stay below their limit by so much."""
 
 
 def _reach(params: QParams) -> int:

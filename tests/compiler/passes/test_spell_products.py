@@ -35,14 +35,16 @@ def test_a_dense_layer_becomes_a_convolution_with_its_bias(shape: tuple[int, ...
     assert conv.origin == ("MatMul", "Add")
 
 
+@pytest.mark.parametrize("rows", [7, 9, 1])
 @pytest.mark.parametrize("why", ["another reader", "a number a row", "no constant"])
-def test_an_add_that_is_no_bias_stays(why: str) -> None:
-    net = ModelBuilder((1, 7, 5))
+def test_an_add_that_is_no_bias_stays(rows: int, why: str) -> None:
+    """Also of as many rows as columns, or of a single row, which the numbers enlarge."""
+    net = ModelBuilder((1, rows, 5))
     product = net.add("MatMul", "input", net.weights(5, 9))
     other = (
         net.add("Relu", product)
         if why == "no constant"
-        else net.weights(*((7, 1) if why == "a number a row" else (9,)))
+        else net.weights(*((max(rows, 2), 1) if why == "a number a row" else (9,)))
     )
     result = net.add("Add", product, other)
     outputs = [result, product] if why == "another reader" else [result]

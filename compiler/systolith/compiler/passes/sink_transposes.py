@@ -4,8 +4,8 @@
 Before: ``Transpose -> operator``; several operands must all be transposed alike, or be constant.
 After: the operator with its axes renamed, ``operator -> Transpose``. The constants are transposed.
 A Reshape that only adds or drops axes of one element is such an operator too. Does not apply to operators whose axes
-have fixed meanings (Conv, pools, MatMul, ...), nor
-to what the host does at the network's end if a Transpose were left behind it.
+have fixed meanings (Conv, pools, MatMul, ...), nor to what the host does at the network's end if a Transpose were left
+behind it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from .rewrite import is_constant, rebuild
 from .transposes import QUANTISERS, before, constant_before, fresh, renumbered, source_of, transpose_node
 
 __all__ = ["sink_transposes"]
-
-"""Operators whose other operands go along one axis, as the attribute says."""
 
 Perm = tuple[int, ...]
 Attributes = dict[str, Any]

@@ -167,6 +167,7 @@ def _with_bias(graph: Graph, node: Node, columns: int) -> tuple[Node, NDArray[An
     if len(readers) != 1 or readers[0].op != "Add" or node.outputs[0] in graph.outputs:
         return node, None
     constants = [graph.constant(name) for name in readers[0].inputs if is_constant(graph, name)]
-    if not constants or constants[0].size not in (1, columns) or constants[0].shape[-1:] not in ((1,), (columns,), ()):
+    size = constants[0].size if constants else 0
+    if size != 1 and (size != columns or constants[0].shape[-1] != columns):
         return node, None
     return readers[0], np.broadcast_to(constants[0].reshape(-1), (columns,)).copy()
