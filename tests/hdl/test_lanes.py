@@ -65,7 +65,9 @@ class Cases:
             config |= {"residual": int(rng.random() < 0.8), "res_zero": rng.choice([-top, 0, top - 1])}
             config |= {name: make_add_multiplier(rng.choice(scales), self.widths) for name in ("m_own", "m_res")}
             config |= {"lo_sum": lo, "hi_sum": hi}
-            if config["residual"] and rng.random() < 0.4:
+            if rng.random() < 0.1:
+                config["product"] = 1  # means nothing without a residual operand
+            if config["residual"] and (config.get("product") or rng.random() < 0.35):
                 wide = 1 << (self.widths.own - 1)
                 config |= {"product": 1, "m_res": 0, "lo": -wide, "hi": wide - 1}
             elif config["residual"]:
@@ -107,7 +109,7 @@ class Cases:
     def expected(self, config: Config, element: Element) -> int:
         scaler = Scaler(element["multiplier"], element["shift"])
         total = element["acc"] + element["bias"]
-        finer = FINER if config.get("product") else 0
+        finer = FINER if config.get("residual") and config.get("product") else 0
         value = requantise(total, scaler, config["lo"], config["hi"], self.widths, finer)
         if config.get("residual"):
             other = element["residual"] - config["res_zero"]

@@ -46,8 +46,8 @@ class DeepMemory(wiring.Component):
     """A memory of ``depth`` lines of ``bits`` bits; a read takes :attr:`latency` cycles.
 
     Members: ``read_en``, ``read_addr`` (In), ``read_data`` (Out; counts in that cycle only), ``write_en``,
-    ``write_addr``, ``write_data`` (In). With one port a write excludes a read. A line can be read from the cycle after
-    that in which it is written.
+    ``write_addr``, ``write_data`` (In). With one port a write excludes a read; with two it is undefined what reading a
+    line gives in the cycle of its write. A line can be read from the cycle after that.
     """
 
     def __init__(self, *, bits: int, depth: int, single_port: bool = True, target: Target = Target.GENERIC) -> None:

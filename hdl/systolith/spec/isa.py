@@ -51,15 +51,16 @@ all reduction steps are summed, or their maximum taken, per channel, and the res
 **The lanes.** ``acc + bias`` is requantised (:func:`systolith.spec.fixed.requantise`) with the parameters of parameter
 line ``param_base + block * lane_cycles + step`` and clamped to ``[lo, hi]``; with ``residual`` set the other branch's
 element is added (:func:`systolith.spec.fixed.residual_add`). With ``product`` set as well the own result keeps
-``FINER`` bits more, and that element takes the place of ``m_own``, in units of ``2**-act_bits``: with ``m_res`` = 0 the
-two are multiplied (:func:`systolith.spec.fixed.residual_multiply`). Then ``out_zero`` is added. With ``lookup`` set,
-the element stored is not this ``e`` but entry ``e + 2**(act_bits - 1)`` of the table numbered ``table``.
+``FINER`` bits more, in which ``lo`` and ``hi`` count then, and that element takes the place of ``m_own``, in units of
+``2**-act_bits``: with ``m_res`` = 0 the two are multiplied (:func:`systolith.spec.fixed.residual_multiply`). Then
+``out_zero`` is added. With ``lookup`` set, the element stored is not this ``e`` but entry ``e + 2**(act_bits - 1)`` of
+the table numbered ``table``.
 
 **Stores.** The C-vectors are stored whole, in the order block, y, x. The address starts at ``out_base``; between pixels
 the relative steps ``out_x``, ``out_y`` and ``out_block`` apply exactly as in the loop nest (modulo the memory). The
-residual operand is read at the same points from ``res_base`` with ``res_x``, ``res_y``, ``res_block``. Both are always
-aligned to ``cols`` elements. ``apart`` promises that no residual operand read while the descriptor's windows are lies
-in a segment of the activation memory that holds an element of its input.
+residual operand is read at the same points from ``res_base`` with ``res_x``, ``res_y``, ``res_block``. Both are aligned
+to ``cols`` elements, but for rows of weights (below). ``apart`` promises that no residual operand read while the
+descriptor's windows are lies in a segment of the activation memory that holds an element of its input.
 
 **Weights.** A run starts fetching at weight line 0. When the last pass of a MATRIX descriptor has taken its weights,
 fetching goes on at its ``weights_next``: the first line of the next MATRIX descriptor's weights, which are thereby
@@ -408,16 +409,22 @@ def _back_fields() -> list[Field]:
         *_walk_fields("out", "output", _address),
         Field("param_base", back, lambda a: clog2(a.param_lines), False, "first line of the lane parameters"),
         Field("out_zero", back, lambda a: a.act_bits, True, "zero point of the output"),
-        Field("lo", back, _own, True, "lower bound, relative to the zero point"),
-        Field("hi", back, _own, True, "upper bound, relative to the zero point"),
-        Field("residual", back, _only_residual(lambda a: 1), False, "add a second tensor"),
+        Field("lo", back, _own, True, "lower bound of the own result, relative to the zero point"),
+        Field("hi", back, _own, True, "upper bound of the own result, relative to the zero point"),
+        Field(
+            "residual",
+            back,
+            _only_residual(lambda a: 1),
+            False,
+            "add a second tensor, or with `product` multiply by it",
+        ),
         *_walk_fields("res", "residual operand", _only_residual(_address)),
         Field("res_zero", back, _only_residual(lambda a: a.act_bits), True, "zero point of the residual operand"),
         Field("m_own", back, factor, False, "residual add: multiplier of the lane's own result"),
         Field("m_res", back, factor, False, "residual add: multiplier of the residual operand"),
         Field("product", back, _only_residual(lambda a: 1), False, "the residual operand takes the place of `m_own`"),
-        Field("lo_sum", back, delta, True, "residual add: lower bound of the sum, relative to the zero point"),
-        Field("hi_sum", back, delta, True, "residual add: upper bound of the sum, relative to the zero point"),
+        Field("lo_sum", back, delta, True, "lower bound of the sum or product, relative to the zero point"),
+        Field("hi_sum", back, delta, True, "upper bound of the sum or product, relative to the zero point"),
         Field("lookup", back, lambda a: 1 if a.tables else 0, False, "store the table's entry for each element"),
         Field("table", back, lambda a: clog2(a.tables) if a.tables else 0, False, "number of the table"),
         Field("to_weights", back, _dynamic_flag, False, "the output is rows of the weight memory"),

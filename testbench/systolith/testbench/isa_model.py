@@ -153,7 +153,7 @@ class _Lanes:
         limit = 1 << (self._widths.operand - 1)
         shifted = (acc.astype(self._dtype) << self._widths.headroom) >> shift
         operand = np.clip(shifted, -limit, limit - 1)
-        post = self._widths.post - (FINER if descriptor.product else 0)
+        post = self._widths.post - (FINER if descriptor.residual and descriptor.product else 0)
         rounded = self._round(operand * multiplier.astype(self._dtype), post)
         return np.clip(rounded, descriptor.lo, descriptor.hi).astype(np.int64)
 
