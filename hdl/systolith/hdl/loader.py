@@ -94,10 +94,8 @@ class WeightLoader(wiring.Component):
         with m.If(self.restart | self.taken | again):
             m.d.sync += [left.eq(wait), self.ready.eq(0)]
         with m.Else():
-            m.d.sync += [
-                left.eq(Mux(self.hold > lowered, self.hold, lowered)),
-                self.ready.eq((self.hold == 0) & (lowered == 0)),
-            ]
+            m.d.sync += [left.eq(Mux(self.hold > lowered, self.hold, lowered))]
+            m.d.sync += self.ready.eq((self.hold == 0) & (lowered == 0))
 
     def _stream(self, m: Module) -> None:
         """A line a cycle until the pass is complete, such that weights and window reach the array together."""
@@ -107,6 +105,7 @@ class WeightLoader(wiring.Component):
         m.submodules.memory = memory
         again = self.again if arch.dynamic_weights else 0
         begin = self._delayed_flag(m, self.restart | self.taken | again, "begin", wait)
+        origin = delayed(m, self.restart, 1, wait, "origin")
         # from registers both, for the address is late: whether the pass begins elsewhere, and where
         leap = delayed(m, self.restart | (self.taken & self.jump), 1, wait, "leap")
         place = delayed(m, Mux(self.restart, 0, self.target), len(self.target), wait, "place")
@@ -119,7 +118,7 @@ class WeightLoader(wiring.Component):
             address.eq(Mux(leap, place, line)),
             group.eq(Mux(begin, 0, row)),
         ]
-        part, last = self._part(m, request, leap, wait) if arch.narrow_weights else (None, 1)
+        part, last = self._part(m, request, leap, origin, wait) if arch.narrow_weights else (None, 1)
         with m.If(request):
             m.d.sync += [line.eq(address + last), row.eq(group + 1), reading.eq(group != arch.pass_lines - 1)]
         if arch.dynamic_weights:
@@ -174,14 +173,13 @@ class WeightLoader(wiring.Component):
                     m.d.comb += line.eq(Cat(rows[index::-1]))
         return line
 
-    def _part(self, m: Module, request: Signal, leap: Value, wait: int) -> tuple[Any, Value]:
+    def _part(self, m: Module, request: Signal, leap: Value, origin: Value, wait: int) -> tuple[Any, Value]:
         """Which part of a line is asked for, and whether it is the line's last.
 
         A descriptor's weights begin with the first part of their line. ``wait``: cycles since the pass was taken.
         """
         part, kept, quarter = Signal(Part, name="part"), Signal.like(self.narrow), Signal(range(QUARTERS))
         coming = delayed(m, self.narrow, len(self.narrow), wait, "narrow")
-        origin = delayed(m, self.restart, 1, wait, "origin")
         narrow = Mux(leap, Mux(origin, self.first, coming), kept)
         m.d.comb += [
             part.whole.eq(narrow == 0),
