@@ -55,6 +55,14 @@ def test_a_resize_that_names_the_batch(tmp_path: Path) -> None:
     agrees(builder, builder.add("Resize", builder.add("Relu", "input"), "", "", sizes), tmp_path)
 
 
+@pytest.mark.parametrize(("axes", "sizes"), [([2, 3], [BATCH, 6]), ([3, 0], [12, BATCH]), ([2], [BATCH])])
+def test_a_resize_of_some_axes(axes: list[int], sizes: list[int], tmp_path: Path) -> None:
+    """A height or width that is as large as the batch is none."""
+    builder = ModelBuilder((BATCH, 2, 5, 6), opset=18)
+    size = builder.constant(sizes, np.int64)
+    agrees(builder, builder.add("Resize", builder.add("Relu", "input"), "", "", size, axes=axes), tmp_path)
+
+
 def test_constants_have_no_batch() -> None:
     """A weight with as many rows as there are samples is reshaped as it was, by sizes that are shared."""
     builder = ModelBuilder((BATCH, 6))

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import numpy as np
 
 from systolith.compiler.frontend.qdq_bias import FINEST, settled
@@ -39,3 +41,11 @@ def test_a_fine_unit_needs_nothing() -> None:
 def test_layers_without_bias_stay() -> None:
     pool = Pending("QPool", "n", ("x",), np.array(0.5), (1, 1), (1, 1), ("MaxPool",))
     assert settled(pool, STEP, 8) is pool
+
+
+def test_parts_are_settled_too() -> None:
+    """So that what looks at them sees the units that they will have; again it changes nothing."""
+    whole = replace(layer([1], [4.0], [0.5]), op="QMove", constants={}, parts=(layer([1], [0.3], [0.5]),))
+    once = settled(whole, STEP, 8)
+    assert once.parts[0].scales.tolist() == [0.5 / 16]
+    assert settled(once, STEP, 8).parts[0].constants["bias"].tolist() == once.parts[0].constants["bias"].tolist() == [5]

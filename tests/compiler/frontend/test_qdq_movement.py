@@ -154,3 +154,13 @@ def test_refusals(build: Build, message: str) -> None:
     m = QdqModel(SEED)
     with pytest.raises(UnsupportedModel, match=message):
         import_model(m.model(m.real(build(m, m.start(*SHAPE)), 0.07)))
+
+
+@pytest.mark.parametrize(("shape", "perm"), [((1, 3, 1, 5), [0, 2, 3, 1]), ((1, 3, 5, 1), [0, 3, 2, 1])])
+def test_channels_that_become_pixels_are_refused(shape: tuple[int, ...], perm: list[int]) -> None:
+    """The result has a single channel; a layer on either side keeps the Transpose from the network's ends."""
+    m = QdqModel(SEED)
+    x = m.real(m.conv(m.start(*shape), 3, 3, 1), 0.06)
+    model = m.model(m.real(m.conv(m.node("Transpose", x, perm=perm), 1, 2, 1), 0.1))
+    with pytest.raises(UnsupportedModel, match="moves channels; accepted: .* that become channels"):
+        import_model(model)

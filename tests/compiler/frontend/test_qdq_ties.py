@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systolith.compiler.frontend.qdq_ties import may_tie
+from systolith.compiler.frontend.qdq_ties import _RULES, may_tie
 from systolith.compiler.frontend.qdq_values import Pending
+from systolith.compiler.verify_integer import ATTRIBUTES
 
 DISTANCES = range(-255, 256)
 WINDOW = {"mode": "average", "kernel": (2, 3)}
@@ -71,3 +72,12 @@ def test_tables_bounds_fillings_and_parts() -> None:
     assert may_tie(pending("QMove", 0.3, attributes={"fill": 0.75}), 0.5)
     assert may_tie(pending("QAdd", 0.3, 0.3, parts=(plain, pending("QRequant", 0.25))), 0.5)
     assert not may_tie(pending("QAdd", 1.0, 1.0, parts=(plain, plain)), 0.5)
+
+
+def test_matrix_products_reach_every_half_that_there_is() -> None:
+    assert may_tie(pending("QMatMul", 2.0**-20), 1.0)
+    assert not may_tie(pending("QMatMul", 3.0), 1.0)
+
+
+def test_every_operator_that_rounds_has_a_rule() -> None:
+    assert {*_RULES, "QTable"} == set(ATTRIBUTES) - {"QTranspose", "View"}

@@ -247,7 +247,14 @@ def odd_halves(q: Qonnx) -> str:
     return q.quant(y, 1, 8, -1)
 
 
-@pytest.mark.parametrize("build", [odd_average, odd_halves, lambda q: q.quant("x", 0.3, 8, 3)])
+def odd_phases(q: Qonnx) -> str:
+    """The bias of each phase of the result is half a step."""
+    weight = q.quant(q.constant(np.ones((3, 1, 2, 2))), 1, 8)
+    y = q.node("ConvTranspose", q.quant("x", 1, 8), weight, q.constant([0.5]), strides=[2, 2])
+    return q.quant(y, 1, 8, 1)
+
+
+@pytest.mark.parametrize("build", [odd_average, odd_halves, odd_phases, lambda q: q.quant("x", 0.3, 8, 3)])
 def test_refuses_activations_whose_ties_would_round_the_other_way(
     build: Callable[[Qonnx], str], tmp_path: Path
 ) -> None:

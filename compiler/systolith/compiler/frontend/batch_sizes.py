@@ -35,10 +35,18 @@ def change_batch_sizes(graph: onnx.GraphProto, inputs: Iterable[str], old: Colle
         computed.update(node.output)
         place = _SIZES.get(node.op_type, len(node.input))
         sizes = _constant(graph, node.input[place]) if place < len(node.input) else np.array([])
-        if node.input[0] in computed and sizes.size and int(sizes[0]) in old:
-            changed = np.concatenate([[new], sizes[1:]]).astype(np.int64)
+        at = _batch_place(node, sizes.size)
+        if node.input[0] in computed and at is not None and int(sizes[at]) in old:
+            changed = sizes.astype(np.int64)
+            changed[at] = new
             graph.initializer.append(numpy_helper.from_array(changed, f"{node.output[0]}:sizes of batch {new}"))
             node.input[place] = graph.initializer[-1].name
+
+
+def _batch_place(node: onnx.NodeProto, count: int) -> int | None:
+    """Which of ``count`` sizes is that of axis 0; None if none is. A Resize may say which axes it gives sizes for."""
+    axes = next((list(one.ints) for one in node.attribute if one.name == "axes"), list(range(count)))
+    return axes.index(0) if count and 0 in axes else None
 
 
 def _constant(graph: onnx.GraphProto, name: str) -> NDArray[Any]:

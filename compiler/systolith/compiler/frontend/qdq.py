@@ -181,11 +181,9 @@ def _input_qparams(walk: Walk, name: str) -> QParams:
                 constants = QuantiserConstants.of(node, walk.source)
                 if constants.zero is not None:
                     return signed_qparams(constants, constants.dtype(""))
-    problem, accepted = (
-        f"it reads integer input {name!r} as it is",
-        "integer inputs that a DequantizeLinear with a zero",
-    )
-    raise refuse(walk.source.consumers(name)[0], problem, f"{accepted} point reads")
+    problem = f"it reads integer input {name!r} as it is"
+    accepted = "integer inputs that a DequantizeLinear with a zero point reads"
+    raise refuse(walk.source.consumers(name)[0], problem, accepted)
 
 
 def _host(walk: Walk, node: Node) -> HostTail:

@@ -24,7 +24,9 @@ FINEST = 1 / 32
 
 
 def settled(layer: Pending, qparams: QParams, weight_bits: int) -> Pending:
-    """The layer with an integer bias, for an output of ``qparams``; layers without a bias stay."""
+    """The layer, and its parts, with an integer bias, for an output of ``qparams``; layers without a bias stay."""
+    if layer.parts:
+        return replace(layer, parts=tuple(settled(part, qparams, weight_bits) for part in layer.parts))
     if "bias" not in layer.constants:
         return layer
     weight, bias = layer.constants["weight"], layer.constants["bias"]

@@ -122,11 +122,13 @@ def transpose(walk: Walk, node: Node) -> Value:
         axis = order.index(value.axis) if value.scale.ndim else 0
         return Weights(np.transpose(value.codes, order), value.scale, axis)
     moved = [axis for axis in order if walk.source.tensors[node.inputs[0]].shape[axis] != 1]
-    if len(order) < 5 and moved in ([2, 1], [3, 1]):
+    if len(order) < 5 and moved in ([2, 1], [3, 1]) and order[:2] == (0, moved[0]):
         return exchange(walk, node, walk.in_shape(node, walk.activation(node, node.inputs[0])))
     operand = _operand(walk, node, node.inputs[0])
     if order[:2] != (0, 1):
-        accepted = "exchanges of height and width, or of channels and a single row or column of pixels"
+        accepted = (
+            "exchanges of height and width, or of channels and a single row or column of pixels that become channels"
+        )
         raise refuse(node, f"perm {list(order)} moves channels", accepted, "export the model with channels first")
     size = image_shape(operand.shape)
     return _moved(walk, node, [operand], [transpose_move(size) if order[2:] == (3, 2) else whole_move(0, size)])

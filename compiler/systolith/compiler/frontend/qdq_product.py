@@ -6,6 +6,8 @@ The engine multiplies the integers themselves, so both zero points must be 0 (of
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..ir import Node, Tensor
@@ -36,7 +38,7 @@ def product_of_two(walk: Walk, node: Node) -> Value:
     attributes = {} if turned is None else {"transposed": True}
     unit = np.array(left.qparams.scale * right.qparams.scale)
     pending = walk.layer("QMatMul", node, (right, left), unit, attributes)
-    return pending if turned is None else pending.reading((right.tensor, turned.inputs[0]))
+    return pending if turned is None else replace(pending, inputs=(right.tensor, turned.inputs[0]))
 
 
 def exchange(walk: Walk, node: Node, operand: Activation) -> Activation:

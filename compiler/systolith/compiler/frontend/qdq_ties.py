@@ -66,6 +66,11 @@ def _product(pending: Pending, units: Sequence[Fraction]) -> bool:
     return any(_reaches_half(unit / (1 << _BITS), _REACH**2) for unit in units)
 
 
+def _matrix(pending: Pending, units: Sequence[Fraction]) -> bool:
+    """Any number of products, so that sums reach any half that there is."""
+    return any(unit.denominator % 2 == 0 for unit in units)
+
+
 def _pool(pending: Pending, units: Sequence[Fraction]) -> bool:
     """At the borders, averages are over fewer elements."""
     most = math.prod(pending.attributes["kernel"]) if pending.attributes["mode"] == "average" else 1
@@ -83,6 +88,7 @@ def _sum(pending: Pending, units: Sequence[Fraction]) -> bool:
 _RULES: Mapping[str, Callable[[Pending, Sequence[Fraction]], bool]] = {
     "QAdd": _sum,
     "QConv": _layer,
+    "QMatMul": _matrix,
     "QMove": _single,
     "QMul": _product,
     "QPool": _pool,

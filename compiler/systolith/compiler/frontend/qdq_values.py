@@ -118,10 +118,6 @@ class Pending:
     parts: tuple[Pending, ...] = ()
     """Results that are rounded to the same integers first, and are the node's inputs then."""
 
-    def reading(self, tensors: tuple[str, ...]) -> Pending:
-        """The result of other inputs."""
-        return replace(self, inputs=tensors)
-
     def shaped(self, shape: Shape, suffix: str) -> Pending:
         """A part of the result, of another shape, under a name of its own."""
         return replace(self, natural=shape, shape=shape, name=self.name + suffix)
